@@ -1,0 +1,167 @@
+#!/usr/bin/python
+"""Ansible module: enable and start systemd units, and restart those that run with outdated files."""
+
+from __future__ import annotations
+
+import glob
+import os
+from datetime import datetime, timezone
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: managed_units
+short_description: Enable and start systemd units, and restart those that run with outdated files
+description:
+  - A unit is restarted when one of its files is newer than its main process. The decision is taken from the state of
+    the host, not from what changed in this run, so a run that was interrupted after writing a file needs no memory.
+  - When a unit doesn't come up, the failure carries the last lines of its journal.
+options:
+  units:
+    description: The units, in the order in which they are started.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name with its suffix.
+        type: str
+        required: true
+      state:
+        description: V(running) also enables it for the next boot, V(stopped) also disables it.
+        type: str
+        choices: [running, stopped]
+        default: running
+      files:
+        description: What the unit reads when it starts; shell patterns are allowed, a symbolic link counts itself.
+        type: list
+        elements: str
+        default: []
+author: the maintainers of this project
+"""
+
+EXAMPLES = r"""
+- name: Run the shop with the settings on disk
+  managed_units:
+    units:
+      - {name: shop-web.service, files: [/etc/systemd/system/shop-web.service, /etc/shop/settings]}
+"""
+
+RETURN = r"""
+enabled:
+  description: Units that were enabled.
+  returned: always
+  type: list
+  elements: str
+stopped:
+  description: Units that were stopped and disabled.
+  returned: always
+  type: list
+  elements: str
+started:
+  description: Units that were started.
+  returned: always
+  type: list
+  elements: str
+restarted:
+  description: Units that were restarted, each with the file that was newer.
+  returned: always
+  type: dict
+"""
+
+PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,ExecMainStartTimestamp,ActiveEnterTimestamp"
+
+
+def read_units(module: AnsibleModule, names: list[str]) -> dict[str, dict[str, str]]:
+    """Return systemd's properties of each unit by its name."""
+    _, out, _ = module.run_command(
+        ["systemctl", "show", "--timestamp=us+utc", f"--property={PROPERTIES}", *names], check_rc=True
+    )
+    blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in out.strip().split("\n\n")]
+    return dict(zip(names, blocks, strict=True))
+
+
+def started_at(unit: dict[str, str]) -> float | None:
+    """Return the start of the unit's main process (or of the unit, if it has none) in seconds since 1970."""
+    text = unit.get("ExecMainStartTimestamp") or unit["ActiveEnterTimestamp"]
+    if not text:
+        return None
+    moment = datetime.strptime(text, "%a %Y-%m-%d %H:%M:%S.%f UTC")
+    return moment.replace(tzinfo=timezone.utc).timestamp()
+
+
+def newer_file(patterns: list[str], moment: float) -> str | None:
+    """Return the first file that was changed after the moment."""
+    for pattern in patterns:
+        for path in sorted(glob.glob(pattern)):
+            if os.lstat(path).st_mtime > moment:
+                return path
+    return None
+
+
+def systemctl(module: AnsibleModule, verb: str, *names: str) -> None:
+    """Run a verb; fail with the journal of the units that are not up."""
+    code, _, err = module.run_command(["systemctl", verb, *names])
+    if code == 0:
+        return
+    report = []
+    for name in (name for name in names if not name.startswith("-")):
+        _, lines, _ = module.run_command(["journalctl", "--no-pager", "--output=cat", "--lines=25", f"--unit={name}"])
+        report.append(f"Last lines of {name}:\n{lines}")
+    module.fail_json(msg=f"systemctl {verb} {' '.join(names)} failed: {err.strip()}\n" + "\n".join(report))
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "units": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "state": {"type": "str", "choices": ["running", "stopped"], "default": "running"},
+                    "files": {"type": "list", "elements": "str", "default": []},
+                },
+            }
+        },
+        supports_check_mode=True,
+    )
+    units = {unit["name"]: unit for unit in module.params["units"]}
+    found = read_units(module, list(units))
+    wanted = {name: unit for name, unit in units.items() if unit["state"] == "running"}
+
+    stop = [
+        name
+        for name in units
+        if name not in wanted
+        and (found[name]["ActiveState"] not in ("inactive", "failed") or found[name]["UnitFileState"] == "enabled")
+    ]
+    enable = [name for name in wanted if found[name]["UnitFileState"] != "enabled"]
+    start = [name for name in wanted if found[name]["ActiveState"] not in ("active", "activating", "reloading")]
+    restart = {}
+    for name, unit in wanted.items():
+        moment = started_at(found[name])
+        if name not in start and moment is not None and (file := newer_file(unit["files"], moment)):
+            restart[name] = file
+
+    outdated = any(unit["NeedDaemonReload"] == "yes" for unit in found.values())
+    changed = bool(stop or enable or start or restart)
+    if not module.check_mode:
+        if stop:
+            systemctl(module, "disable", "--now", "--quiet", *stop)
+        if enable or start or restart or outdated:
+            systemctl(module, "daemon-reload")
+        if enable:
+            systemctl(module, "enable", "--quiet", *enable)
+        for name in wanted:
+            if name in restart:
+                systemctl(module, "restart", name)
+            elif name in start:
+                systemctl(module, "start", name)
+    module.exit_json(changed=changed, stopped=stop, enabled=enable, started=start, restarted=restart)
+
+
+if __name__ == "__main__":
+    main()

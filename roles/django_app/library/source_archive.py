@@ -1,0 +1,116 @@
+#!/usr/bin/python
+"""Ansible module: identify a source folder by its content and pack it, on the controller."""
+
+from __future__ import annotations
+
+import fnmatch
+import gzip
+import hashlib
+import os
+import tarfile
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: source_archive
+short_description: Identify a source folder by its content and pack it
+description:
+  - Runs on the controller. The id depends on names, contents and execute bits alone, so that it is the same on every
+    machine and in every checkout. The archive is written once per id; older ones in the folder are removed.
+options:
+  source:
+    description: The folder to pack.
+    type: path
+    required: true
+  cache:
+    description: Folder for the archive, made if missing.
+    type: path
+    required: true
+author: the maintainers of this project
+"""
+
+RETURN = r"""
+id:
+  description: SHA-256 of what is in the folder, hexadecimal.
+  returned: always
+  type: str
+path:
+  description: Path of the archive; not written in check mode.
+  returned: always
+  type: str
+"""
+
+# What a checkout gathers while one works in it.
+LEFT_OUT_FOLDERS = (".*", "__pycache__", "venv", "node_modules", "staticfiles")
+LEFT_OUT_FILES = (".*", "*.pyc", "*.sqlite3", "*.sqlite3-*")
+
+
+def source_files(source: str) -> list[str]:
+    """Return the relative paths that belong to the source, sorted."""
+    found = []
+    for folder, subfolders, names in os.walk(source):
+        subfolders[:] = [name for name in subfolders if not _matches(name, LEFT_OUT_FOLDERS)]
+        found += [
+            os.path.relpath(os.path.join(folder, name), source) for name in names if not _matches(name, LEFT_OUT_FILES)
+        ]
+    return sorted(found)
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+def source_id(source: str, files: list[str]) -> str:
+    """Return the SHA-256 of names, execute bits and contents."""
+    digest = hashlib.sha256()
+    for relative in files:
+        path = os.path.join(source, relative)
+        with open(path, "rb") as file:
+            content = hashlib.sha256(file.read()).hexdigest()
+        digest.update(f"{relative}\0{os.access(path, os.X_OK)}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def pack(source: str, files: list[str], archive: str) -> None:
+    """Write the archive by a rename, so that hosts handled in parallel never see half of it."""
+    folder = os.path.dirname(archive)
+    descriptor, temporary = tempfile.mkstemp(dir=folder)
+    with os.fdopen(descriptor, "wb") as raw, gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as packed:
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for relative in files:
+                tar.add(os.path.join(source, relative), relative, filter=_anonymous)
+    os.replace(temporary, archive)
+    for name in os.listdir(folder):
+        if name.endswith(".tar.gz") and name != os.path.basename(archive):
+            os.unlink(os.path.join(folder, name))
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = member.mtime = 0
+    member.uname = member.gname = "root"
+    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    return member
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "source": {"type": "path", "required": True},
+            "cache": {"type": "path", "required": True},
+        },
+        supports_check_mode=True,
+    )
+    source, cache = module.params["source"], module.params["cache"]
+    files = source_files(source)
+    identity = source_id(source, files)
+    archive = os.path.join(cache, f"{identity}.tar.gz")
+    if not module.check_mode and not os.path.exists(archive):
+        os.makedirs(cache, mode=0o700, exist_ok=True)
+        pack(source, files, archive)
+    module.exit_json(changed=False, id=identity, path=archive)
+
+
+if __name__ == "__main__":
+    main()

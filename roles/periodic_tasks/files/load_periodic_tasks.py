@@ -1,0 +1,1 @@
+../../../app/tutorial/management/commands/load_periodic_tasks.py

@@ -1,0 +1,92 @@
+"""Jinja filter that reads a fixture of periodic tasks before any host is touched."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def fixture_problems(fixture: str, source: str) -> list[str]:
+    """Return one sentence for each thing that would keep the fixture from working in the project.
+
+    Task names are looked up in the source as text, without importing it: a name in a package of the source must belong
+    to a function with a task decorator. Names of other packages can't be known here; the loader on the host checks them.
+    """
+    path = Path(fixture)
+    if not path.is_file():
+        return [f"The fixture {fixture} does not exist; set periodic_tasks_fixture to a file on the controller."]
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        return [f"The fixture {fixture} is not JSON ({error}); write it with manage.py dumpdata --indent 2."]
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("fields"), dict) and "model" in row for row in rows
+    ):
+        return [f"The fixture {fixture} is not a Django fixture: a list of objects with model and fields."]
+
+    problems = []
+    for row in rows:
+        fields = row["fields"]
+        if row["model"] == "django_celery_beat.intervalschedule":
+            every = fields.get("every")
+            if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+                problems.append(f"An interval in {fixture} has every = {every!r}; set a whole number of 1 or more.")
+        if row["model"] == "django_celery_beat.periodictask":
+            problems += _task_problems(fields, Path(source), fixture)
+    return problems
+
+
+def _task_problems(fields: dict[str, Any], source: Path, fixture: str) -> Iterator[str]:
+    name = fields.get("task")
+    if not isinstance(name, str) or not name:
+        yield f"The periodic task {fields.get('name')!r} in {fixture} names no task."
+        return
+    known = set(registered_tasks(source))
+    package = name.split(".")[0]
+    ours = (source / package).is_dir() or (source / f"{package}.py").is_file()
+    if ours and name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"its tasks are {', '.join(sorted(known)) or 'none'}."
+        yield f"The fixture {fixture} names the task {name}, which the app in {source} does not register; {hint}"
+
+
+def registered_tasks(source: Path) -> Iterator[str]:
+    """Yield the names under which functions of the source register as Celery tasks."""
+    for path in sorted(source.rglob("*.py")):
+        parts = path.relative_to(source).with_suffix("").parts
+        if any(part.startswith(".") for part in parts):
+            continue
+        try:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+        except (SyntaxError, UnicodeDecodeError):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                for decorator in node.decorator_list:
+                    if _is_task(decorator):
+                        yield _explicit_name(decorator) or ".".join([*parts, node.name])
+
+
+def _is_task(decorator: ast.expr) -> bool:
+    target = decorator.func if isinstance(decorator, ast.Call) else decorator
+    name = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
+    return name in {"shared_task", "task", "periodic_task"}
+
+
+def _explicit_name(decorator: ast.expr) -> str | None:
+    for keyword in decorator.keywords if isinstance(decorator, ast.Call) else []:
+        if keyword.arg == "name" and isinstance(keyword.value, ast.Constant):
+            return str(keyword.value.value)
+    return None
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Any]:
+        """Return the filter by name."""
+        return {"fixture_problems": fixture_problems}
