@@ -1,0 +1,67 @@
+# Every verb of the project; `make help` lists them.
+SHELL := /bin/sh
+bin := $(CURDIR)/.venv/bin
+export PATH := $(bin):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+# A private certificate authority named for one of pip and uv holds for both.
+ifdef PIP_CERT
+export SSL_CERT_FILE ?= $(PIP_CERT)
+endif
+ifdef SSL_CERT_FILE
+export PIP_CERT ?= $(SSL_CERT_FILE)
+endif
+
+locks := requirements.txt $(wildcard app/requirements.txt app/requirements-dev.txt)
+
+.PHONY: help demo down test lint unit app-test molecule setup packages lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand --tabs=12
+
+demo: setup ## provision a disposable host and show its tokens being cleared (DEMO_DEBIAN=13, DEMO_PORT=8080)
+	molecule/shared/demo.sh
+
+down: setup ## remove the demo host
+	ansible-playbook -i inventory/demo/hosts.yml molecule/shared/destroy.yml
+
+test: lint unit app-test molecule ## everything that CI runs
+
+lint: setup ## ansible-lint, yamllint, ruff, mypy
+	yamllint --strict .
+	ansible-lint
+	ruff check .
+	ruff format --check .
+	cd app && mypy
+
+unit: setup ## the tests that need no host
+	pytest tests
+
+app-test: setup ## the Django project's own tests
+	cd app && pytest
+
+molecule: setup ## a Debian 12 and a Debian 13 host: check, converge, idempotence, verify
+	molecule/shared/test.sh default
+
+setup: .venv/.stamp ## install what the other verbs need
+
+.venv/.stamp: $(locks) | packages
+	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	python3 -m venv .venv
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.txt >.venv/uv.txt
+	pip --quiet --disable-pip-version-check install --require-hashes --requirement .venv/uv.txt
+	uv pip sync --require-hashes $(locks)
+	touch $@
+
+packages:
+	@molecule/shared/packages.sh
+
+lock := uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock'
+
+lock: setup ## make the lock files anew from the *.in files
+	cd app && $(lock) requirements.in --output-file requirements.txt
+	cd app && $(lock) requirements-dev.in --output-file requirements-dev.txt
+	$(lock) requirements.in --output-file requirements.txt
+
+clean: ## remove the environment and caches
+	rm -rf .venv .hosts .ansible .mypy_cache .pytest_cache .ruff_cache

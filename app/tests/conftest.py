@@ -1,0 +1,83 @@
+"""What several tests need."""
+
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from django.contrib.auth.models import User
+from django.db import connections
+
+APP = Path(__file__).parent.parent
+# A password of which a shell, systemd, a URL parser or a template would each mangle some part.
+TORTURE = 'a$b`c"d\\e%f@g/h#i j{k}' + "\N{GREEK SMALL LETTER LAMDA}'${HOME}{{USER}}"
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # In a file, as deployed: a database in memory has neither WAL nor a second writer.
+    file = tmp_path_factory.mktemp("database") / "test.sqlite3"
+    connections["default"].settings_dict["TEST"]["NAME"] = str(file)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the project as it is checked out."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    shutil.copy(APP / "manage.py", folder)
+    shutil.copytree(APP / "tutorial", folder / "tutorial", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(project: Path) -> Run:
+    """Run Python in the copied project, with nothing but the given variables in its environment."""
+
+    def run(
+        *arguments: str | Path, cwd: Path = project, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60
+        )
+
+    return run
+
+
+Settings = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def settings_with(project: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The copied project's settings under the given environment variables and no others."""
+
+    def settings_with(**environment: str) -> dict[str, Any]:
+        with monkeypatch.context() as patch:
+            for name in os.environ:
+                patch.delenv(name)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            return runpy.run_path(str(project / "tutorial" / "settings.py"))
+
+    return settings_with
+
+
+@pytest.fixture
+def celery_app() -> Celery:
+    from tutorial.celery import app
+
+    return app
+
+
+@pytest.fixture
+def user(db: None) -> User:
+    return User.objects.create_superuser("operator", password="correct horse")

@@ -1,0 +1,14 @@
+"""The project's settings for tests inside this process."""
+
+import os
+
+# Nothing of the developer's own settings, and no key file in the source folder.
+for name in list(os.environ):
+    if name.startswith(("DJANGO_", "CELERY_", "CORS_", "OAUTH_", "DATABASE_")) and "MODULE" not in name:
+        del os.environ[name]
+os.environ["DJANGO_SECRET_KEY"] = "not secret, and long enough for Django's own deployment checks"
+
+from tutorial.settings import *  # noqa: E402, F403  # the environment must be ready before
+
+# Hashing as slow as it should be in production would be most of the tests' time.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,66 @@
+"""The Celery application, as worker and beat see it."""
+
+from pathlib import Path
+
+from celery import Celery
+
+from .conftest import Run
+
+
+def test_task_is_registered_under_the_name_in_the_fixture(celery_app: Celery) -> None:
+    celery_app.loader.import_default_modules()
+
+    assert "tutorial.tasks.clear_tokens" in celery_app.tasks
+
+
+def test_only_json_is_spoken(celery_app: Celery) -> None:
+    assert celery_app.conf.accept_content == ["json"]
+    assert celery_app.conf.task_serializer == "json"
+    assert celery_app.conf.event_serializer == "json"
+
+
+def test_clock_is_utc(celery_app: Celery) -> None:
+    assert celery_app.conf.enable_utc is True
+    assert str(celery_app.timezone) == "UTC"
+
+
+def test_beat_reads_the_database_without_being_told_and_adds_no_task(celery_app: Celery) -> None:
+    assert celery_app.conf.beat_scheduler == "django_celery_beat.schedulers:DatabaseScheduler"
+    assert celery_app.conf.beat_max_loop_interval == 5
+    assert celery_app.conf.beat_enable_remote_control is True
+    assert celery_app.conf.result_expires is None
+
+
+def test_network_cuts_are_survived(celery_app: Celery) -> None:
+    assert celery_app.conf.broker_heartbeat == 10
+    assert celery_app.conf.broker_channel_error_retry is True
+    assert celery_app.conf.broker_connection_retry_on_startup is True
+    assert celery_app.conf.broker_connection_max_retries is None
+
+
+def test_task_is_not_lost_with_its_worker_nor_hangs_for_ever(celery_app: Celery) -> None:
+    assert celery_app.conf.task_acks_late is True
+    assert celery_app.conf.worker_prefetch_multiplier == 1
+    assert 0 < celery_app.conf.task_soft_time_limit < celery_app.conf.task_time_limit < 1800
+
+
+def test_log_formats_by_hand_are_celerys_own(celery_app: Celery) -> None:
+    assert celery_app.conf.worker_log_format == "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s"
+    assert celery_app.conf.worker_task_log_format == (
+        "[%(asctime)s: %(levelname)s/%(processName)s] %(task_name)s[%(task_id)s]: %(message)s"
+    )
+
+
+SHOW_BROKER = "from celery.app.utils import find_app; print(find_app('tutorial').connection().as_uri())"
+
+
+def test_broker_is_the_tutorials_unless_given(run: Run) -> None:
+    assert run("-c", SHOW_BROKER).stdout == "amqp://guest:**@localhost:5672//\n"
+
+
+def test_broker_comes_from_the_credential_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("pyamqp://someone:secret@broker.example:5673/there\n")
+
+    result = run("-c", SHOW_BROKER, CELERY_BROKER_URL_FILE=str(tmp_path / "url"))
+
+    assert result.stdout == "amqp://someone:**@broker.example:5673/there\n"

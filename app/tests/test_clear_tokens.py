@@ -1,0 +1,93 @@
+"""What the periodic task deletes, and what it leaves."""
+
+from datetime import timedelta
+from itertools import count
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+from oauth2_provider.models import AccessToken, Application, Grant, RefreshToken
+from oauth2_provider.settings import oauth2_settings
+
+from tutorial.tasks import clear_tokens
+
+HOUR = timedelta(hours=1)
+REFRESH_TOKEN_LIFE = timedelta(seconds=oauth2_settings.REFRESH_TOKEN_EXPIRE_SECONDS)
+number = count()
+
+
+@pytest.fixture
+def application(user: User) -> Application:
+    return Application.objects.create(name="test", user=user, client_type="confidential")
+
+
+def access_token(application: Application, *, expires_in: timedelta) -> AccessToken:
+    return AccessToken.objects.create(
+        application=application, token=f"a{next(number)}", expires=timezone.now() + expires_in
+    )
+
+
+def pair(application: Application, *, expires_in: timedelta) -> tuple[AccessToken, RefreshToken]:
+    access = access_token(application, expires_in=expires_in)
+    refresh = RefreshToken.objects.create(
+        application=application, user=application.user, token=f"r{next(number)}", access_token=access
+    )
+    return access, refresh
+
+
+def grant(application: Application, *, expires_in: timedelta) -> Grant:
+    return Grant.objects.create(
+        application=application,
+        user=application.user,
+        code=f"g{next(number)}",
+        expires=timezone.now() + expires_in,
+        redirect_uri="https://client.example/",
+    )
+
+
+def test_expired_access_token_goes_and_live_one_stays(application: Application) -> None:
+    access_token(application, expires_in=-HOUR)
+    live = access_token(application, expires_in=HOUR)
+
+    clear_tokens()
+
+    assert list(AccessToken.objects.all()) == [live]
+
+
+def test_expired_grant_goes_and_live_one_stays(application: Application) -> None:
+    grant(application, expires_in=-HOUR)
+    live = grant(application, expires_in=HOUR)
+
+    clear_tokens()
+
+    assert list(Grant.objects.all()) == [live]
+
+
+def test_pair_past_the_refresh_tokens_life_goes(application: Application) -> None:
+    pair(application, expires_in=-REFRESH_TOKEN_LIFE - HOUR)
+
+    clear_tokens()
+
+    assert not RefreshToken.objects.exists()
+    assert not AccessToken.objects.exists()
+
+
+def test_pair_that_can_still_be_refreshed_stays(application: Application) -> None:
+    pair(application, expires_in=-REFRESH_TOKEN_LIFE + HOUR)
+
+    clear_tokens()
+
+    assert RefreshToken.objects.count() == 1
+
+
+def test_more_than_one_batch_goes_in_one_run(application: Application) -> None:
+    too_many = oauth2_settings.CLEAR_EXPIRED_TOKENS_BATCH_SIZE + 1
+    expired = timezone.now() - HOUR
+    AccessToken.objects.bulk_create(
+        AccessToken(application=application, token=f"b{i}", token_checksum=f"b{i}", expires=expired)
+        for i in range(too_many)
+    )
+
+    clear_tokens()
+
+    assert not AccessToken.objects.exists()

@@ -1,0 +1,138 @@
+"""The pages that people and health checks see."""
+
+import re
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from .conftest import Run
+
+pytestmark = pytest.mark.django_db
+
+
+def test_front_page_leads_to_admin_applications_and_api(client: Client) -> None:
+    page = client.get("/").text
+
+    for link in ("/admin/", "/admin/django_celery_beat/periodictask/", "/o/applications/", "/api/hello"):
+        assert f'href="{link}"' in page
+
+
+def test_login_form_carries_next(client: Client, user: User) -> None:
+    page = client.get("/accounts/login/", {"next": "/o/applications/"})
+    assert '<input type="hidden" name="next" value="/o/applications/">' in page.text
+
+    response = client.post(
+        "/accounts/login/", {"username": "operator", "password": "correct horse", "next": "/o/applications/"}
+    )
+
+    assert response.headers["Location"] == "/o/applications/"
+
+
+def test_login_ignores_next_to_another_site(client: Client, user: User) -> None:
+    data = {"username": "operator", "password": "correct horse", "next": "https://evil.example/"}
+
+    assert client.post("/accounts/login/", data).headers["Location"] == "/"
+
+
+def test_wrong_password_is_told(client: Client, user: User) -> None:
+    response = client.post("/accounts/login/", {"username": "operator", "password": "wrong"})
+
+    assert "Please enter a correct username and password" in response.text
+
+
+def test_logout_is_on_every_page_and_ends_the_session(client: Client, user: User) -> None:
+    client.force_login(user)
+    assert 'action="/accounts/logout/"' in client.get("/").text
+
+    client.post("/accounts/logout/")
+
+    assert client.get("/o/applications/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("/", "Welcome"),
+        ("/accounts/login/", "Log in"),
+        ("/o/applications/", "Applications"),
+        ("/o/applications/register/", "New application"),
+        ("/o/authorized_tokens/", "Authorized tokens"),
+    ],
+)
+def test_each_page_has_a_title(client: Client, user: User, path: str, title: str) -> None:
+    client.force_login(user)
+
+    assert f"<title>{title} | Authorization server</title>" in client.get(path).text
+
+
+def test_admin_has_periodic_tasks(client: Client, user: User) -> None:
+    client.force_login(user)
+
+    assert "Periodic tasks" in client.get("/admin/").text
+    assert client.get("/admin/django_celery_beat/periodictask/add/").status_code == 200
+
+
+@pytest.mark.parametrize("page", ["/", "/admin/login/"])
+def test_stylesheets_are_served_by_hand(client: Client, page: str) -> None:
+    stylesheets = re.findall(r'href="(/static/[^"]+\.css)"', client.get(page).text)
+
+    assert len(stylesheets) >= 2
+    for stylesheet in stylesheets:
+        with closing(client.get(stylesheet)) as response:
+            assert response.status_code == 200
+
+
+COLLECTED = """
+import re
+import django; django.setup()
+from django.test import Client
+browser = Client(headers={"Host": "localhost"})
+[stylesheet] = re.findall(r'href="(/static/admin/css/base[^"]+)"', browser.get("/admin/login/").text)
+response = browser.get(stylesheet)
+print(stylesheet, response.status_code, response.headers["Cache-Control"])
+"""
+
+
+def test_collected_files_have_hashed_names_and_are_cached_for_long(run: Run) -> None:
+    assert run("manage.py", "collectstatic", "--no-input", "-v0").returncode == 0
+
+    result = run("-c", COLLECTED, DJANGO_SETTINGS_MODULE="tutorial.settings")
+
+    stylesheet, status, cache = result.stdout.split(maxsplit=2)
+    assert re.fullmatch(r"/static/admin/css/base\.[0-9a-f]{12}\.css", stylesheet)
+    assert status == "200"
+    assert cache == "max-age=315360000, public, immutable\n"
+
+
+def test_healthz_is_ok_without_a_login_and_never_cached(client: Client) -> None:
+    response = client.get("/healthz")
+
+    assert (response.status_code, response.text) == (200, "ok")
+    assert "no-store" in response.headers["Cache-Control"]
+    assert client.post("/healthz").status_code == 405
+
+
+def test_unknown_host_is_refused(client: Client) -> None:
+    assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
+
+
+HEALTH = """
+import django; django.setup()
+from django.test import Client
+response = Client(headers={"Host": "localhost"}).get("/healthz")
+print(response.status_code, response.text)
+"""
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:////nowhere/db.sqlite3", "sqlite:///manage.py", "postgres://u:hidden@127.0.0.1:1/x"]
+)
+def test_healthz_is_503_and_tells_nothing_when_the_database_fails(run: Run, project: Path, url: str) -> None:
+    result = run("-c", HEALTH, DJANGO_SETTINGS_MODULE="tutorial.settings", DATABASE_URL=url)
+
+    assert result.stdout == "503 database unavailable\n"
+    assert "The database does not answer" in result.stderr
+    assert "hidden" not in result.stderr

@@ -1,0 +1,224 @@
+"""Django settings, from the environment.
+
+Every variable NAME may also be given as NAME_FILE, the path of a file with the value (its surrounding
+white space is dropped); a file beats the variable. Nothing needs to be set to run the project by hand.
+"""
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from urllib.parse import quote
+
+from environs import FileAwareEnv, validate
+
+from tutorial.secret_key import local_secret_key
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = FileAwareEnv(strip_whitespace=True)
+
+# -- Security ---------------------------------------------------------------------------------------
+
+SECRET_KEY = env.str("DJANGO_SECRET_KEY", None, validate=validate.Length(min=1))
+if SECRET_KEY is None:
+    SECRET_KEY = local_secret_key(BASE_DIR / ".secret_key")
+
+DEBUG = env.bool("DJANGO_DEBUG", False)
+ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"], subcast=str.strip)
+CSRF_TRUSTED_ORIGINS = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [], subcast=str.strip)
+
+SERVED_OVER_TLS = env.bool("DJANGO_SERVED_OVER_TLS", False)
+SESSION_COOKIE_SECURE = SERVED_OVER_TLS
+CSRF_COOKIE_SECURE = SERVED_OVER_TLS
+if SERVED_OVER_TLS:
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    # Health checks come from this host itself, not through the proxy.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+else:
+    # HSTS, TLS redirect, secure session and CSRF cookies: without TLS they would lock everyone out of
+    # the Admin, and such a process listens on the loopback interface only.
+    SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008", "security.W012", "security.W016"]
+
+# The tutorial opens these to every origin; here they are closed unless listed.
+CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", [], subcast=str.strip)
+CORS_URLS_REGEX = r"^/(api/|o/(token|revoke_token|introspect)/)"
+
+# -- Application ------------------------------------------------------------------------------------
+
+# A list: the tutorial writes a set, which Django refuses.
+INSTALLED_APPS = [
+    "tutorial",  # first, so that its templates override the toolkit's
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",  # before staticfiles: one way to serve them everywhere
+    "django.contrib.staticfiles",
+    "oauth2_provider",
+    "corsheaders",
+    "django_celery_beat",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "tutorial.urls"
+WSGI_APPLICATION = "tutorial.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# -- Database ---------------------------------------------------------------------------------------
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{quote(str(BASE_DIR / 'db.sqlite3'))}")}
+_database = DATABASES["default"]
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    # Web, worker and beat write to one file: readers don't wait for the writer (WAL), and a writer
+    # waits for its turn from the start of its transaction (IMMEDIATE) for up to 20 seconds.
+    _database["OPTIONS"] = {
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+    }
+else:
+    # SQLite opens its file for each request instead: cheap, and it notices a file that has gone.
+    _database["CONN_MAX_AGE"] = 60
+    _database["CONN_HEALTH_CHECKS"] = True
+    _database.setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)  # seconds, else minutes
+
+# -- Login ------------------------------------------------------------------------------------------
+
+LOGIN_REDIRECT_URL = "index"
+LOGOUT_REDIRECT_URL = "index"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+# -- OAuth 2.0 --------------------------------------------------------------------------------------
+
+OAUTH2_PROVIDER = {
+    "ACCESS_TOKEN_EXPIRE_SECONDS": env.int(
+        "OAUTH_ACCESS_TOKEN_SECONDS", 3600, validate=validate.Range(min=1)
+    ),
+    # The toolkit's default is for ever: then the clean-up never deletes a pair of tokens.
+    "REFRESH_TOKEN_EXPIRE_SECONDS": env.int(
+        "OAUTH_REFRESH_TOKEN_SECONDS", 30 * 24 * 3600, validate=validate.Range(min=1)
+    ),
+    # Short write locks, so that requests get their turn during a large clean-up.
+    "CLEAR_EXPIRED_TOKENS_BATCH_SIZE": 1000,
+    "CLEAR_EXPIRED_TOKENS_BATCH_INTERVAL": 0.1,
+    # RFC 9700, Best Current Practice for OAuth 2.0 Security, in full.
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],
+    "REFRESH_TOKEN_REUSE_PROTECTION": True,
+    "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
+    "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
+    "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_REQUIRED": True,
+    "COMPLIANT_BCP_RFC9700_REDIRECT_URI_MATCHING": True,
+    "COMPLIANT_BCP_RFC9700_REDIRECT_URI_SCHEME": True,
+    "COMPLIANT_BCP_RFC9700_REFRESH_TOKEN": True,
+    "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
+}
+
+# -- Static files -----------------------------------------------------------------------------------
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {"staticfiles": {"BACKEND": "tutorial.storage.StaticFilesStorage"}}
+# By hand, before collectstatic, files are served from where they are.
+WHITENOISE_USE_FINDERS = not (STATIC_ROOT / "staticfiles.json").exists()
+warnings.filterwarnings("ignore", "No directory at", UserWarning)  # WhiteNoise's, then
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+
+# -- Logging ----------------------------------------------------------------------------------------
+
+
+def _stderr_is_the_journal() -> bool:
+    """Tell whether systemd's journal reads stderr (see JOURNAL_STREAM in systemd.exec(5))."""
+    stderr = os.fstat(2)
+    return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
+
+
+# The journal has its own timestamps.
+_time = "" if _stderr_is_the_journal() else "%(asctime)s: "
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": f"[{_time}%(levelname)s/%(processName)s] %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.log_level("DJANGO_LOG_LEVEL", logging.INFO)},
+    "loggers": {"django": {"handlers": []}},  # else each line comes twice while debugging
+}
+
+# -- Celery -----------------------------------------------------------------------------------------
+
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "pyamqp://guest@localhost//")
+# Without these a network cut makes the worker exit: the broker keeps the old connection, which locks
+# the worker's control queue, until heartbeats are missed, and a channel error is not retried.
+CELERY_BROKER_HEARTBEAT = 10  # seconds
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever; 0 would be never
+
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_RESULT_SERIALIZER = "json"
+CELERY_EVENT_SERIALIZER = "json"
+CELERY_ENABLE_UTC = True
+CELERY_TIMEZONE = "UTC"
+
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_RESULT_EXPIRES = None  # else beat adds a task that cleans a result backend that isn't there
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_SOFT_TIME_LIMIT = 300  # seconds; without limits a hung task blocks its process for ever
+CELERY_TASK_TIME_LIMIT = 330
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000  # so that leaked memory comes back
+
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until a change in the Admin is noticed
+CELERY_BEAT_ENABLE_REMOTE_CONTROL = True  # lets `celery inspect ping` reach beat
+
+CELERY_WORKER_LOG_FORMAT = f"[{_time}%(levelname)s/%(processName)s] %(message)s"
+CELERY_WORKER_TASK_LOG_FORMAT = (
+    f"[{_time}%(levelname)s/%(processName)s] %(task_name)s[%(task_id)s]: %(message)s"
+)

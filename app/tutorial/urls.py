@@ -1,0 +1,18 @@
+"""The URLs of the authorization server, its resource and its administration."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path
+from django.views.generic import TemplateView
+
+from tutorial.views import ApiHello, healthz
+
+urlpatterns = [
+    path("", TemplateView.as_view(template_name="tutorial/index.html"), name="index"),
+    path("admin/", admin.site.urls),
+    path("accounts/login/", LoginView.as_view(), name="login"),
+    path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("o/", include("oauth2_provider.urls", namespace="oauth2_provider")),
+    path("api/hello", ApiHello.as_view(), name="api-hello"),
+    path("healthz", healthz, name="healthz"),
+]
