@@ -5,11 +5,12 @@ from itertools import count
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.utils import timezone
 from oauth2_provider.models import AccessToken, Application, Grant, RefreshToken
 from oauth2_provider.settings import oauth2_settings
 
-from tutorial.tasks import clear_tokens
+from tutorial.tasks import clear_sessions, clear_tokens
 
 HOUR = timedelta(hours=1)
 REFRESH_TOKEN_LIFE = timedelta(seconds=oauth2_settings.REFRESH_TOKEN_EXPIRE_SECONDS)
@@ -91,3 +92,13 @@ def test_more_than_one_batch_goes_in_one_run(application: Application) -> None:
     clear_tokens()
 
     assert not AccessToken.objects.exists()
+
+
+@pytest.mark.django_db
+def test_expired_session_goes_and_live_one_stays() -> None:
+    Session.objects.create(session_key="expired", expire_date=timezone.now() - HOUR)
+    live = Session.objects.create(session_key="live", expire_date=timezone.now() + HOUR)
+
+    clear_sessions()
+
+    assert list(Session.objects.all()) == [live]

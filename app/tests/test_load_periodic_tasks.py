@@ -15,7 +15,8 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 
 from .conftest import APP, Run
 
-FIXTURE = APP / "tutorial" / "fixtures" / "periodic_tasks.json"
+FIXTURE = APP / "tests" / "one_task.json"
+SHIPPED = APP / "tutorial" / "fixtures" / "periodic_tasks.json"
 NAME = "clear stale tokens"
 SCRIPT = Path("tutorial", "management", "commands", "load_periodic_tasks.py")
 
@@ -48,9 +49,19 @@ def edited(tmp_path: Path) -> Edit:
 def test_plain_loaddata_works_on_an_empty_database() -> None:
     call_command("loaddata", "periodic_tasks", verbosity=0)
 
-    task = PeriodicTask.objects.get()
-    assert (task.name, task.task) == (NAME, "tutorial.tasks.clear_tokens")
-    assert (task.interval.every, task.interval.period, task.expire_seconds) == (10, "seconds", 9)
+    tasks = {task.name: task for task in PeriodicTask.objects.all()}
+    assert {name: task.task for name, task in tasks.items()} == {
+        NAME: "tutorial.tasks.clear_tokens",
+        "clear expired sessions": "tutorial.tasks.clear_sessions",
+    }
+    for task in tasks.values():
+        assert (task.enabled, str(task.interval), task.expire_seconds) == (True, "every 10 seconds", 9)
+
+
+@pytest.mark.django_db
+def test_shipped_fixture_loads_by_name() -> None:
+    assert load(SHIPPED)["created"] == [NAME, "clear expired sessions"]
+    assert load(SHIPPED)["changed"] is False
 
 
 @pytest.mark.django_db

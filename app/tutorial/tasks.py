@@ -1,6 +1,7 @@
 """The maintenance chores that the schedule in the database refers to."""
 
 from celery import shared_task
+from django.core.management import call_command
 from oauth2_provider.models import clear_expired
 
 
@@ -11,3 +12,9 @@ def clear_tokens() -> None:
     Safe to run again after a crash, hence acknowledged late (CELERY_TASK_ACKS_LATE).
     """
     clear_expired()
+
+
+@shared_task
+def clear_sessions() -> None:
+    """Delete the expired login sessions, which Django itself never does."""
+    call_command("clearsessions")
