@@ -29,7 +29,7 @@ TYPES: dict[str, tuple[str, Any]] = {
 
 
 def type_problems(options: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]) -> list[str]:
-    """Return one sentence for each value that has not the type its specification names; values are not shown."""
+    """Return one sentence for each value that its specification doesn't allow; values are not shown."""
     problems = []
     for name, value in values.items():
         option = options[name]
@@ -40,6 +40,10 @@ def type_problems(options: Mapping[str, Mapping[str, Any]], values: Mapping[str,
         elements = option.get("elements")
         if elements and not all(TYPES[elements][1](element) for element in value):
             problems.append(f"{name} must be a list in which each element is {TYPES[elements][0]}.")
+            continue
+        choices = option.get("choices")
+        if choices and not set(value if elements else [value]) <= set(choices):
+            problems.append(f"{name} must be {'made of' if elements else 'one of'} {', '.join(choices)}.")
     return problems
 
 
@@ -59,7 +63,7 @@ def _kind(value: Any) -> str:
     for name in ("bool", "str", "int", "list", "dict"):
         if TYPES[name][1](value) and not (name == "bool" and isinstance(value, str)):
             return TYPES[name][0]
-    return type(value).__name__
+    return "a fraction" if isinstance(value, float) else "of another kind"
 
 
 class FilterModule:

@@ -17,7 +17,7 @@ module: managed_files
 short_description: Bring many small files and folders into their state in one call
 description:
   - Does what a list of M(ansible.builtin.template) and M(ansible.builtin.file) tasks does, at the price of one task.
-    A template that has nothing to do costs about one CPU second over SSH, and a role of this project writes up to ten files.
+    A template that has nothing to do costs about one CPU second over SSH, and a role here writes up to ten files.
   - A file is replaced by a rename in its own folder, with owner and mode set before the content is written,
     so that it is never half written and a secret is never readable by others, not even for a moment.
 options:
@@ -149,7 +149,8 @@ class Entry:
     def _attributes(self) -> tuple[str, str]:
         if self.found is None:
             was = "absent\n"
-            uid, gid = self.uid or 0, self.gid or 0
+            uid = os.geteuid() if self.uid is None else self.uid
+            gid = os.getegid() if self.gid is None else self.gid
         else:
             was = _describe(self.state, self.found.st_uid, self.found.st_gid, stat.S_IMODE(self.found.st_mode))
             uid = self.found.st_uid if self.uid is None else self.uid
@@ -158,8 +159,8 @@ class Entry:
 
     def _set_attributes(self, path: str) -> None:
         keep = self.found
-        uid = self.uid if self.uid is not None else (keep.st_uid if keep else 0)
-        gid = self.gid if self.gid is not None else (keep.st_gid if keep else 0)
+        uid = self.uid if self.uid is not None else (keep.st_uid if keep else os.geteuid())
+        gid = self.gid if self.gid is not None else (keep.st_gid if keep else os.getegid())
         os.chown(path, uid, gid)
         os.chmod(path, self.mode)
 

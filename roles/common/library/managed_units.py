@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import glob
 import os
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -87,7 +87,7 @@ def started_at(unit: dict[str, str]) -> float | None:
     if not text:
         return None
     moment = datetime.strptime(text, "%a %Y-%m-%d %H:%M:%S.%f UTC")
-    return moment.replace(tzinfo=timezone.utc).timestamp()
+    return moment.replace(tzinfo=UTC).timestamp()
 
 
 def newer_file(patterns: list[str], moment: float) -> str | None:

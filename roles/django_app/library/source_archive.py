@@ -76,10 +76,13 @@ def pack(source: str, files: list[str], archive: str) -> None:
     """Write the archive by a rename, so that hosts handled in parallel never see half of it."""
     folder = os.path.dirname(archive)
     descriptor, temporary = tempfile.mkstemp(dir=folder)
-    with os.fdopen(descriptor, "wb") as raw, gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as packed:
-        with tarfile.open(fileobj=packed, mode="w") as tar:
-            for relative in files:
-                tar.add(os.path.join(source, relative), relative, filter=_anonymous)
+    with (
+        os.fdopen(descriptor, "wb") as raw,
+        gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as packed,
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
+        for relative in files:
+            tar.add(os.path.join(source, relative), relative, filter=_anonymous)
     os.replace(temporary, archive)
     for name in os.listdir(folder):
         if name.endswith(".tar.gz") and name != os.path.basename(archive):

@@ -14,7 +14,7 @@ def fixture_problems(fixture: str, source: str) -> list[str]:
     """Return one sentence for each thing that would keep the fixture from working in the project.
 
     Task names are looked up in the source as text, without importing it: a name in a package of the source must belong
-    to a function with a task decorator. Names of other packages can't be known here; the loader on the host checks them.
+    to a function with a task decorator. Names of other packages can't be known here; the loader on the host checks.
     """
     path = Path(fixture)
     if not path.is_file():
@@ -60,6 +60,8 @@ def registered_tasks(source: Path) -> Iterator[str]:
         parts = path.relative_to(source).with_suffix("").parts
         if any(part.startswith(".") for part in parts):
             continue
+        if parts[-1] == "__init__":
+            parts = parts[:-1]
         try:
             tree = ast.parse(path.read_text(encoding="utf-8"))
         except (SyntaxError, UnicodeDecodeError):
