@@ -10,6 +10,7 @@ cd /srv/app
 /srv/venv/bin/pip --quiet --disable-pip-version-check install -r requirements.txt
 /srv/venv/bin/python manage.py migrate --verbosity 0
 /srv/venv/bin/python manage.py loaddata --verbosity 0 periodic_tasks
+DJANGO_SUPERUSER_PASSWORD=$(openssl rand -hex 12) /srv/venv/bin/python manage.py createsuperuser --noinput --username admin --email ''
 /srv/venv/bin/python manage.py collectstatic --noinput --verbosity 0
 unit() {
     printf '[Service]\nWorkingDirectory=/srv/app\nExecStart=/srv/venv/bin/%s\n' "$2" >"/etc/systemd/system/hand-$1.service"

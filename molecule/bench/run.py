@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import subprocess
 import tarfile
 import time
@@ -21,7 +22,9 @@ HOSTS = PROJECT / ".hosts"
 
 def run(*command: str | Path, quiet: bool = True, stdin: bytes = b"") -> str:
     """Run a command in the project's folder; show its output only if it fails."""
-    done = subprocess.run(command, cwd=PROJECT, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    done = subprocess.run(
+        command, cwd=PROJECT, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
     if done.returncode:
         raise SystemExit(done.stdout.decode())
     return done.stdout.decode()
@@ -69,7 +72,7 @@ def main() -> None:
     script = (FOLDER / "by_hand.sh").read_text()
     remote = ("ssh", "-F", str(HOSTS / "bench-by-hand.ssh"), "bench-by-hand")
     # pip trusts what the host trusts.
-    by_hand_command = f"sudo env PIP_CERT=/etc/ssl/certs/ca-certificates.crt sh -c '{script.replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}'"
+    by_hand_command = f"sudo env PIP_CERT=/etc/ssl/certs/ca-certificates.crt sh -c {shlex.quote(script)}"
 
     print(f"Debian {os.environ.get('BENCH_DEBIAN', '12')}, {time.strftime('%F')}, load {os.getloadavg()[0]:.1f}\n")
     print("| CPU seconds | host | controller | together | wall s | changed |\n| --- | --- | --- | --- | --- | --- |")
@@ -77,8 +80,12 @@ def main() -> None:
     first = measured("bench-playbook", "playbook, first run", *playbook, "site.yml")
     second = measured("bench-playbook", "playbook, second run", *playbook, "site.yml")
     check = measured("bench-playbook", "playbook, --check", *playbook, "site.yml", "--check")
-    print(f"\nFirst run: {first / by_hand:.2f} x by hand. Second: {second / by_hand:.2f} x. Check: {check / by_hand:.2f} x.")
-    boots = on_host("bench-playbook", "journalctl --quiet --unit=rabbitmq-server --grep='Starting rabbitmq-server' --output=cat").count("Starting")
+    print(
+        f"\nFirst run: {first / by_hand:.2f} x by hand, second {second / by_hand:.2f} x, check {check / by_hand:.2f} x."
+    )
+    boots = on_host(
+        "bench-playbook", "journalctl --quiet --unit=rabbitmq-server --grep='Starting rabbitmq-server' --output=cat"
+    ).count("Starting")
     print(f"Broker boots: {boots}.")
     run(*playbook, "molecule/shared/destroy.yml")
 

@@ -5,19 +5,11 @@ import re
 import subprocess
 import sys
 
-CERTIFICATE = re.compile(
-    "-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL
-)
+CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 trusted = pathlib.Path("/etc/ssl/certs/ca-certificates.crt").read_text()
-unknown = [
-    pem
-    for pem in CERTIFICATE.findall(pathlib.Path(sys.argv[1]).read_text())
-    if pem not in trusted
-]
+unknown = [pem for pem in CERTIFICATE.findall(pathlib.Path(sys.argv[1]).read_text()) if pem not in trusted]
 for number, pem in enumerate(unknown):
-    pathlib.Path(
-        f"/usr/local/share/ca-certificates/controller-{number}.crt"
-    ).write_text(pem + "\n")
+    pathlib.Path(f"/usr/local/share/ca-certificates/controller-{number}.crt").write_text(pem + "\n")
 if unknown:
     subprocess.run(["update-ca-certificates"], check=True)

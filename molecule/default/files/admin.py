@@ -1,4 +1,7 @@
-"""Edit the schedule in the Admin as a person would, over HTTP. Standard input: base URL, user, password, edits as JSON."""
+"""Edit the schedule in the Admin as a person would, over HTTP.
+
+Standard input: base URL, user, password and edits as JSON.
+"""
 
 import http.cookiejar
 import json

@@ -1,5 +1,9 @@
-"""Hold the journals of beat and worker against the tutorial's wording and rhythm. Argument: expected seconds between two ticks."""
+"""Hold the journals of beat and worker against the tutorial's wording and rhythm.
 
+Argument: expected seconds between two ticks.
+"""
+
+import itertools
 import re
 import subprocess
 import sys
@@ -22,7 +26,7 @@ def times(unit, pattern):
 begin = int(time.time())
 time.sleep(3.5 * step)
 sent = times("tutorial-beat", SENT)
-steps = [round(later - earlier, 2) for earlier, later in zip(sent, sent[1:], strict=False)]
+steps = [round(later - earlier, 2) for earlier, later in itertools.pairwise(sent)]
 received, succeeded = times("tutorial-worker", RECEIVED), times("tutorial-worker", SUCCEEDED)
 print(f"sent {len(sent)}, steps {steps} s, received {len(received)}, succeeded {len(succeeded)}")
 assert len(sent) >= 3

@@ -1,4 +1,7 @@
-"""Look for secrets where they must not be. Standard input: list of secrets as JSON. Prints places, never the secrets."""
+"""Look for secrets where they must not be.
+
+Standard input: list of secrets as JSON. Prints places, never the secrets.
+"""
 
 import json
 import os
@@ -26,7 +29,10 @@ for process in Path("/proc").glob("[0-9]*"):
             continue
 # What the watcher saw while the host was provisioned.
 look("arguments while provisioning", Path("/run/watch/arguments").read_bytes())
-look("journal", subprocess.run(["/usr/bin/journalctl", "--output=export", "--all"], capture_output=True, check=True).stdout)
+look(
+    "journal",
+    subprocess.run(["/usr/bin/journalctl", "--output=export", "--all"], capture_output=True, check=True).stdout,
+)
 look("systemctl show", subprocess.run(["/usr/bin/systemctl", "show", "*"], capture_output=True, check=True).stdout)
 for root in ("/etc", "/opt", "/run", "/tmp", "/var", "/home", "/root", "/usr/local", "/dev/shm"):
     for folder, _, names in os.walk(root):

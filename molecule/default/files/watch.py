@@ -33,7 +33,10 @@ def arguments():
 
 
 seen = set()
-with (folder / "listeners").open("a", buffering=1) as listeners, (folder / "arguments").open("ab", buffering=0) as lines:
+with (
+    (folder / "listeners").open("a", buffering=1) as listeners,
+    (folder / "arguments").open("ab", buffering=0) as lines,
+):
     for turn in itertools.count():
         for address in {*sockets()} - seen:
             seen.add(address)

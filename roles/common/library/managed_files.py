@@ -39,6 +39,9 @@ options:
       content:
         description: The whole text of the file.
         type: str
+      secret_content:
+        description: The same for a file whose content must not be shown in diffs, output or logs.
+        type: str
       owner:
         description: Name of the owning user; left as it is (root where new) if not given.
         type: str
@@ -77,7 +80,8 @@ class Entry:
         self.module = module
         self.path: str = spec["path"]
         self.state: str = spec["state"]
-        self.content: bytes = (spec["content"] or "").encode()
+        self.secret = spec["secret_content"] is not None
+        self.content: bytes = (spec["secret_content"] if self.secret else spec["content"] or "").encode()
         self.uid = self._id(spec["owner"], lambda name: pwd.getpwnam(name).pw_uid)
         self.gid = self._id(spec["group"], lambda name: grp.getgrnam(name).gr_gid)
         if self.state == "absent":
@@ -118,12 +122,13 @@ class Entry:
         diffs = []
         differs = self.found is None or (self.state == "file" and before != self.content)
         if self.state == "file" and differs:
+            shown = (b"the old secret\n", b"the new secret\n") if self.secret else (before or b"", self.content)
             diffs.append(
                 {
                     "before_header": self.path,
                     "after_header": self.path,
-                    "before": (before or b"").decode(errors="replace"),
-                    "after": self.content.decode(errors="replace"),
+                    "before": shown[0].decode(errors="replace"),
+                    "after": shown[1].decode(errors="replace"),
                 }
             )
         was, wanted = self._attributes()
@@ -219,6 +224,7 @@ def main() -> None:
                     "path": {"type": "path", "required": True},
                     "state": {"type": "str", "choices": ["file", "directory", "absent"], "default": "file"},
                     "content": {"type": "str"},
+                    "secret_content": {"type": "str", "no_log": True},
                     "owner": {"type": "str"},
                     "group": {"type": "str"},
                     "mode": {"type": "str"},

@@ -1,5 +1,4 @@
-#!/usr/bin/python
-"""Ansible module: identify a source folder by its content and pack it, on the controller."""
+"""Ansible lookup: identify a source folder by its content and pack it, on the controller."""
 
 from __future__ import annotations
 
@@ -9,19 +8,19 @@ import hashlib
 import os
 import tarfile
 import tempfile
+from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.plugins.lookup import LookupBase
 
 DOCUMENTATION = r"""
-module: source_archive
+name: source_archive
 short_description: Identify a source folder by its content and pack it
 description:
-  - Runs on the controller. The id depends on names, contents and execute bits alone, so that it is the same on every
-    machine and in every checkout. The archive is written once per id; older ones in the folder are removed.
+  - The id depends on names, contents and execute bits alone, so that it is the same on every machine and in every
+    checkout. The archive is written once per id; older ones in the cache are removed.
 options:
-  source:
-    description: The folder to pack.
-    type: path
+  _terms:
+    description: The folder to pack, one.
     required: true
   cache:
     description: Folder for the archive, made if missing.
@@ -31,14 +30,10 @@ author: the maintainers of this project
 """
 
 RETURN = r"""
-id:
-  description: SHA-256 of what is in the folder, hexadecimal.
-  returned: always
-  type: str
-path:
-  description: Path of the archive; not written in check mode.
-  returned: always
-  type: str
+_raw:
+  description: A mapping with C(id), the SHA-256 of what is in the folder, and C(path), the archive.
+  type: list
+  elements: dict
 """
 
 # What a checkout gathers while one works in it.
@@ -96,24 +91,17 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "source": {"type": "path", "required": True},
-            "cache": {"type": "path", "required": True},
-        },
-        supports_check_mode=True,
-    )
-    source, cache = module.params["source"], module.params["cache"]
-    files = source_files(source)
-    identity = source_id(source, files)
-    archive = os.path.join(cache, f"{identity}.tar.gz")
-    if not module.check_mode and not os.path.exists(archive):
-        os.makedirs(cache, mode=0o700, exist_ok=True)
-        pack(source, files, archive)
-    module.exit_json(changed=False, id=identity, path=archive)
+class LookupModule(LookupBase):
+    """What Ansible looks for."""
 
-
-if __name__ == "__main__":
-    main()
+    def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[dict[str, str]]:
+        """Return id and path of the archive."""
+        self.set_options(var_options=variables, direct=kwargs)
+        source, cache = terms[0], self.get_option("cache")
+        files = source_files(source)
+        identity = source_id(source, files)
+        archive = os.path.join(cache, f"{identity}.tar.gz")
+        if not os.path.exists(archive):
+            os.makedirs(cache, mode=0o700, exist_ok=True)
+            pack(source, files, archive)
+        return [{"id": identity, "path": archive}]

@@ -1,0 +1,38 @@
+"""Check the release, migrate, make the first administrator; run by manage.py shell. Prints one JSON line.
+
+Standard input: JSON with check (bool), plan (bool: change nothing, tell whether it would), user, email and password.
+"""
+
+import io
+import json
+import sys
+
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+
+given = json.load(sys.stdin)
+
+
+def step(*arguments: str) -> list[str]:
+    """Run a management command and return its lines; a refusal ends with its name and reason."""
+    output = io.StringIO()
+    try:
+        call_command(*arguments, stdout=output, no_color=True)
+    except CommandError as error:
+        sys.exit(f"manage.py {' '.join(arguments)} refused:\n{output.getvalue()}{error}")
+    return output.getvalue().splitlines()
+
+
+if given["check"]:
+    step("check", "--deploy")
+if given["plan"]:
+    changed = not any("No planned migration" in line for line in step("migrate", "--plan"))
+else:
+    changed = any(line.startswith("  Applying ") for line in step("migrate", "--noinput"))
+    User = get_user_model()
+    if not User._default_manager.filter(**{User.USERNAME_FIELD: given["user"]}).exists():
+        changed = True
+        User._default_manager.create_superuser(
+            **{User.USERNAME_FIELD: given["user"], User.EMAIL_FIELD: given["email"], "password": given["password"]}
+        )
+print(json.dumps({"changed": changed}))

@@ -1,0 +1,307 @@
+"""What can't work is refused before any host is changed, in one sentence that says what to set.
+
+Each case is a real run of the preflight play on this machine, which the play only reads; what the machine is comes from
+the case. Everything that the run writes (generated passwords, Ansible's own folder) lands in the test's folder.
+"""
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from project import ROOT
+
+# Part of every secret below, so never to be seen in what is printed. Too short for a password.
+MARK = "hunter2-xyz"
+AWKWARD = "a$b`c\"d\\e%f@g/h#i j{k}l'm"
+
+
+def facts(distribution: str = "Debian", version: str = "12", init: str = "systemd") -> dict[str, Any]:
+    return {
+        "distribution": distribution,
+        "distribution_major_version": version,
+        "service_mgr": init,
+        "python": {"version": {"major": 3, "minor": 11}},
+    }
+
+
+def interval(every: object) -> dict[str, Any]:
+    return {"model": "django_celery_beat.intervalschedule", "pk": 1, "fields": {"every": every, "period": "seconds"}}
+
+
+def task(name: str) -> dict[str, Any]:
+    fields = {"name": "a chore", "task": name, "interval": 1, "date_changed": "2026-01-01T00:00:00Z"}
+    return {"model": "django_celery_beat.periodictask", "pk": 1, "fields": fields}
+
+
+@dataclass
+class Case:
+    """An installation to be: the default one but for what is given."""
+
+    id: str
+    variables: dict[str, Any]
+    # Part of the sentence that refuses it.
+    sentence: str = ""
+    app: tuple[str, ...] = ("one",)
+    beat: tuple[str, ...] = ("one",)
+    # Text by path, beside the inventory.
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def fixture_case(id_: str, text: str, sentence: str) -> Case:
+    variables = {"periodic_tasks_fixture": "{{ inventory_dir }}/fixture.json"}
+    return Case(id_, variables, sentence, files={"fixture.json": text})
+
+
+POSTGRES = {"django_app_database_url": f"postgres://shop:{MARK}@db.example.org/shop"}
+OWN_SOURCE = {"django_app_source": "{{ inventory_dir }}/app"}
+SAME_PORT = "Two services of one would use the same port: rabbitmq_port, "
+MAKE_DEMO = 'but Debian 12 or 13 with systemd is needed: name such a host in the inventory, or type "make demo"'
+
+ACCEPTED = [
+    Case("defaults", {}),
+    Case("Debian 13", {"ansible_facts": facts(version="13")}),
+    Case("awkward passwords", {"rabbitmq_password": AWKWARD, "django_app_admin_password": AWKWARD}),
+    Case("numbers and switches as texts", {"systemd_units_web_port": "8080", "django_app_served_over_tls": "yes"}),
+    Case("no allowed hosts with debug on", {"django_app_allowed_hosts": [], "django_app_debug": True}),
+    Case("two app hosts with PostgreSQL", POSTGRES, app=("one", "two")),
+]
+
+REFUSED = [
+    # Passwords
+    Case(
+        "empty password", {"rabbitmq_password": ""}, "rabbitmq_password has fewer than 12 characters; set a longer one"
+    ),
+    Case("short password", {"rabbitmq_password": MARK}, "rabbitmq_password has fewer than 12 characters; set a longer"),
+    Case(
+        "short admin password",
+        {"django_app_admin_password": MARK},
+        "django_app_admin_password has fewer than 12 characters; set a longer one",
+    ),
+    Case(
+        "short secret key",
+        {"django_app_secret_key": MARK * 4},
+        "django_app_secret_key has fewer than 50 characters; set a longer one",
+    ),
+    # Types
+    Case(
+        "text for a list",
+        {"django_app_allowed_hosts": "example.org"},
+        "django_app_allowed_hosts must be a list, but it is text.",
+    ),
+    Case(
+        "mapping for a list",
+        {"django_app_allowed_hosts": {"example.org": True}},
+        "django_app_allowed_hosts must be a list, but it is a mapping.",
+    ),
+    Case(
+        "numbers in a list of texts",
+        {"django_app_allowed_hosts": [1, 2]},
+        "django_app_allowed_hosts must be a list in which each element is text.",
+    ),
+    Case("list for a password", {"rabbitmq_password": [MARK]}, "rabbitmq_password must be text, but it is a list."),
+    Case("nothing for a password", {"rabbitmq_password": None}, "rabbitmq_password must be text, but it is empty."),
+    Case(
+        "text for a mapping of secrets",
+        {"django_app_credentials": MARK},
+        "django_app_credentials must be a mapping, but it is text.",
+    ),
+    Case(
+        "text for a port",
+        {"systemd_units_web_port": "http"},
+        "systemd_units_web_port must be a whole number, but it is text.",
+    ),
+    Case(
+        "number for a text",
+        {"django_app_settings_module": 5},
+        "django_app_settings_module must be text, but it is a whole number.",
+    ),
+    Case("text for a switch", {"django_app_debug": "maybe"}, "django_app_debug must be true or false, but it is text."),
+    Case(
+        "none of the choices",
+        {"systemd_units_log_level": "LOUD"},
+        "systemd_units_log_level must be one of DEBUG, INFO, WARNING, ERROR.",
+    ),
+    # Names
+    Case(
+        "typo in a name",
+        {"rabbitmq_pasword": MARK},
+        "rabbitmq_pasword is not a variable of this role; did you mean rabbitmq_password?",
+    ),
+    Case("capitals in the app's name", {"django_app_name": "Shop"}, "django_app_name must be made of small letters"),
+    Case("guest", {"rabbitmq_user": "guest"}, "rabbitmq_user can't be guest, whom the broker"),
+    Case(
+        "user that no URL carries", {"rabbitmq_user": "a b"}, "rabbitmq_user and rabbitmq_vhost must be made of letters"
+    ),
+    Case(
+        "name for the broker's address",
+        {"rabbitmq_address": "localhost"},
+        "rabbitmq_address and rabbitmq_management_address must",
+    ),
+    Case("host with scheme", {"django_app_allowed_hosts": ["https://id.example.org"]}, "must list bare host names"),
+    # Values
+    Case(
+        "no allowed hosts with debug off",
+        {"django_app_allowed_hosts": []},
+        "django_app_allowed_hosts is empty and django_app_debug is false; list the names",
+    ),
+    Case("broker's port 0", {"rabbitmq_port": 0}, "rabbitmq_port must be a port from 1 to 65535."),
+    Case("web port 0", {"systemd_units_web_port": 0}, "systemd_units_web_port must be a whole number from 1 to 65535."),
+    Case(
+        "port 70000",
+        {"systemd_units_web_port": 70000},
+        "systemd_units_web_port must be a whole number from 1 to 65535.",
+    ),
+    Case("broker's port for the web", {"systemd_units_web_port": 5672}, SAME_PORT),
+    Case("epmd's port for the web", {"systemd_units_web_port": 4369}, SAME_PORT),
+    Case("no address", {"systemd_units_web_address": "localhost"}, "systemd_units_web_address must be an IPv4 address"),
+    Case("999 in an address", {"systemd_units_web_address": "999.1.1.1"}, "systemd_units_web_address must be an IPv4 "),
+    Case(
+        "memory limit", {"rabbitmq_memory_limit": "a lot"}, "rabbitmq_memory_limit and rabbitmq_disk_free_limit must be"
+    ),
+    Case(
+        "refresh token that expires before the access token",
+        {"django_app_refresh_token_seconds": 60},
+        "django_app_refresh_token_seconds must not be less than django_app_access_token_seconds",
+    ),
+    Case(
+        "database that Django is not set up for",
+        {"django_app_database_url": f"redis://shop:{MARK}@db.example.org/0"},
+        "django_app_database_url must begin with sqlite:// or postgres://",
+    ),
+    Case(
+        "broker that is no RabbitMQ",
+        {"django_app_broker_url": f"redis://shop:{MARK}@mq.example.org/0"},
+        "django_app_broker_url must begin with amqp://, amqps:// or pyamqp://",
+    ),
+    # Files
+    Case("source without manage.py", OWN_SOURCE, "There is no manage.py", files={"app/requirements.txt": ""}),
+    Case(
+        "source without lock file",
+        OWN_SOURCE,
+        "set django_app_lock_file to the project's pinned",
+        files={"app/manage.py": ""},
+    ),
+    Case(
+        "no fixture",
+        {"periodic_tasks_fixture": "{{ inventory_dir }}/none.json"},
+        "/none.json does not exist; set periodic_tasks_fixture to a file on the controller.",
+    ),
+    fixture_case("fixture that is not JSON", "- every: 10", "/fixture.json is not JSON ("),
+    fixture_case(
+        "JSON that is no fixture", '{"every": 10}', "/fixture.json is not a Django fixture: a list of objects"
+    ),
+    fixture_case(
+        "interval of 0",
+        json.dumps([interval(0), task("tutorial.tasks.clear_tokens")]),
+        "/fixture.json has every = 0; set a whole number of 1 or more.",
+    ),
+    fixture_case(
+        "task that the app doesn't register",
+        json.dumps([interval(10), task("tutorial.tasks.clear_token")]),
+        "does not register; did you mean tutorial.tasks.clear_tokens?",
+    ),
+    # Hosts
+    Case("Ubuntu", {"ansible_facts": facts("Ubuntu", "24")}, f"one runs Ubuntu 24 with systemd as PID 1, {MAKE_DEMO}"),
+    Case("Debian 11", {"ansible_facts": facts(version="11")}, f"one runs Debian 11 with systemd as PID 1, {MAKE_DEMO}"),
+    Case("no systemd", {"ansible_facts": facts(init="bash")}, f"one runs Debian 12 with bash as PID 1, {MAKE_DEMO}"),
+    Case(
+        "two beats, told in the inventory's order",
+        POSTGRES,
+        "The group beat has 2 hosts (two, one); name exactly one",
+        app=("two", "one"),
+        beat=("two", "one"),
+    ),
+    Case("no beat", {}, "The group beat has no host; name exactly one", beat=()),
+    Case(
+        "SQLite on two hosts",
+        {},
+        "The group app has 2 hosts, which can't share a SQLite file; set django_app_database_url to a PostgreSQL",
+        app=("one", "two"),
+    ),
+]
+
+
+def preflight(case: Case, folder: Path) -> tuple[int, str]:
+    """Run the play for the case; return its exit code and all that it printed."""
+    for name, text in case.files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    app: dict[str, Any] = {"hosts": dict.fromkeys(case.app)}
+    inventory = {
+        "all": {
+            "vars": {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+        },
+        "broker": {"hosts": {"one": None}},
+        "app": {"children": {"web": app, "worker": app, "beat": {"hosts": dict.fromkeys(case.beat)}}},
+    }
+    # JSON is YAML.
+    (folder / "hosts.yml").write_text(json.dumps(inventory), encoding="utf-8")
+    variables = {"ansible_facts": facts()} | case.variables
+    (folder / "variables.yml").write_text(json.dumps(variables), encoding="utf-8")
+    result = subprocess.run(
+        [
+            Path(sys.executable).with_name("ansible-playbook"),
+            f"--inventory={folder / 'hosts.yml'}",
+            f"--extra-vars=@{folder / 'variables.yml'}",
+            "playbooks/preflight.yml",
+        ],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": str(folder),
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_PIPELINING": "true",  # a quarter less time
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return result.returncode, result.stdout
+
+
+def case_id(case: Case) -> str:
+    return case.id
+
+
+@pytest.mark.parametrize("case", ACCEPTED, ids=case_id)
+def test_good_input_passes(case: Case, tmp_path: Path) -> None:
+    code, printed = preflight(case, tmp_path)
+    assert code == 0, printed
+    assert "[WARNING]" not in printed
+    assert MARK not in printed
+    assert AWKWARD not in printed
+    assert re.findall(r"changed=(\d+)", printed) == ["0"] * len(case.app)
+
+
+def test_generated_passwords_are_private_and_not_shown(tmp_path: Path) -> None:
+    _, printed = preflight(Case("defaults", {}), tmp_path)
+    made = sorted((tmp_path / "credentials").iterdir())
+    assert {"admin_password.txt", "django_secret_key.txt", "rabbitmq_password.txt"} <= {path.name for path in made}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o600}
+    assert [path.name for path in made if path.read_text(encoding="utf-8").strip() in printed] == []
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=case_id)
+def test_bad_input_is_refused_in_one_sentence(case: Case, tmp_path: Path) -> None:
+    code, printed = preflight(case, tmp_path)
+    assert code != 0, printed
+    refusals = re.findall(r"^\[ERROR\]: Task failed: Action failed: (.*)", printed, re.MULTILINE)
+    assert len(refusals) == printed.count("[ERROR]") == 1, printed
+    assert case.sentence in refusals[0]
+    assert re.search(r"[.?]$", refusals[0])
+    assert not re.search(r"[.?] [A-Z]", refusals[0]), "one sentence is enough"
+    for noise in ("Traceback", "undefined", "<class", "[WARNING]", MARK):
+        assert noise not in printed
+    assert set(re.findall(r"changed=(\d+)", printed)) == {"0"}

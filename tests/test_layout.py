@@ -1,0 +1,53 @@
+"""Rules of the house that a reader of a change may overlook."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from project import ROLES, ROOT, read_yaml
+
+TASK_FILES = sorted([*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml")])
+PLAYBOOKS = sorted(ROOT.glob("playbooks/*.yml"))
+RABBITMQ_TOOL = re.compile(r"\brabbitmq(ctl|-diagnostics|-plugins|-queues)\b")
+
+
+def from_root(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def tasks_in(node: Any) -> Iterator[dict[str, Any]]:
+    """Yield the tasks of a task file or playbook, those in blocks too."""
+    for item in node or []:
+        yield item
+        for part in ("pre_tasks", "tasks", "post_tasks", "handlers", "block", "rescue", "always"):
+            yield from tasks_in(item.get(part))
+
+
+def test_site_imports_plays_and_nothing_else() -> None:
+    plays = read_yaml(ROOT / "site.yml")
+    assert [set(play) - {"name", "ansible.builtin.import_playbook"} for play in plays] == [set()] * len(plays)
+    assert plays[0]["ansible.builtin.import_playbook"] == "playbooks/preflight.yml"
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_no_template_knows_the_default_project(role: Path) -> None:
+    for path in [path for path in role.glob("templates/**/*") if path.is_file()]:
+        assert "tutorial" not in path.read_text(encoding="utf-8").lower(), from_root(path)
+
+
+@pytest.mark.parametrize("path", [*TASK_FILES, *PLAYBOOKS], ids=from_root)
+def test_no_task_ignores_errors_or_waits_for_the_broker_without_end(path: Path) -> None:
+    for task in tasks_in(read_yaml(path)):
+        assert "ignore_errors" not in task, task["name"]
+        calls = [str(task[module]) for module in task if module.endswith((".command", ".shell"))]
+        for call in [call for call in calls if RABBITMQ_TOOL.search(call)]:
+            assert "--timeout" in call or "timeout" in task, f"{task['name']}: {call} can hang"
+
+
+@pytest.mark.parametrize("path", [*PLAYBOOKS, *sorted(ROOT.glob("playbooks/vars/*.yml"))], ids=from_root)
+def test_no_list_of_hosts_or_services_loses_its_order(path: Path) -> None:
+    """Ansible's set filters return another order in each run: beat would start first, another host would migrate."""
+    assert not re.search(r"\|\s*(intersect|union|symmetric_difference)\(", path.read_text(encoding="utf-8"))

@@ -1,0 +1,447 @@
+"""The project's own modules, run as Ansible runs them, and its filters."""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tarfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.plugins.loader import lookup_loader  # type: ignore[import-untyped]  # ansible has no type hints
+
+from project import ROOT, load_plugin
+
+MANAGED_FILES = "roles/common/library/managed_files.py"
+LOOKUPS = ROOT / "roles/django_app/lookup_plugins"
+
+type_problems = load_plugin("roles/common/filter_plugins/argument_specs.py").type_problems
+unknown_names = load_plugin("roles/common/filter_plugins/argument_specs.py").unknown_names
+password_hash = load_plugin("roles/rabbitmq/filter_plugins/rabbitmq.py").rabbitmq_password_hash
+fixture_problems = load_plugin("roles/periodic_tasks/filter_plugins/fixture.py").fixture_problems
+
+
+def run_module(path: str, check: bool = False, **arguments: Any) -> dict[str, Any]:
+    """Run a module in a process of its own, in the way of Ansible's developer guide; return what it answers."""
+    result = subprocess.run(
+        [sys.executable, ROOT / path],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check, "_ansible_diff": True}}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.stdout, result.stderr
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
+
+
+def manage(*files: dict[str, Any], check: bool = False) -> dict[str, Any]:
+    return run_module(MANAGED_FILES, check, files=list(files))
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+class TestManagedFiles:
+    def test_makes_folder_and_file_then_rests(self, tmp_path: Path) -> None:
+        folder, file = tmp_path / "shop", tmp_path / "shop/settings"
+        wanted = [
+            {"path": str(folder), "state": "directory", "mode": "0750"},
+            {"path": str(file), "content": "colour = blue\n", "mode": "0640"},
+        ]
+        first = manage(*wanted)
+        assert first["changed_paths"] == [str(folder), str(file)]
+        assert (file.read_text(), mode(file), mode(folder)) == ("colour = blue\n", 0o640, 0o750)
+        before = file.stat()
+        second = manage(*wanted)
+        assert (second["changed"], second["changed_paths"], second["diff"]) == (False, [], [])
+        assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+    def test_new_files_belong_to_who_runs_it(self, tmp_path: Path) -> None:
+        file = tmp_path / "file"
+        manage({"path": str(file), "content": "", "mode": "0600"})
+        assert (file.stat().st_uid, file.stat().st_gid) == (os.geteuid(), os.getegid())
+
+    def test_shows_what_it_changes(self, tmp_path: Path) -> None:
+        file = tmp_path / "settings"
+        file.write_text("colour = blue\n")
+        file.chmod(0o640)
+        answer = manage({"path": str(file), "content": "colour = red\n", "mode": "0640"})
+        assert answer["changed"] is True
+        assert [(diff["before"], diff["after"]) for diff in answer["diff"]] == [("colour = blue\n", "colour = red\n")]
+        assert file.read_text() == "colour = red\n"
+
+    def test_corrects_a_mode_that_drifted(self, tmp_path: Path) -> None:
+        file = tmp_path / "secret"
+        file.write_text("s")
+        file.chmod(0o644)
+        answer = manage({"path": str(file), "content": "s", "mode": "0600"})
+        assert (answer["changed_paths"], mode(file)) == ([str(file)], 0o600)
+        (diff,) = answer["diff"]
+        assert (diff["before"].split()[-1], diff["after"].split()[-1]) == ("0644", "0600")
+
+    def test_check_mode_predicts_and_changes_nothing(self, tmp_path: Path) -> None:
+        folder, old = tmp_path / "shop", tmp_path / "old"
+        old.write_text("")
+        wanted = [
+            {"path": str(folder), "state": "directory", "mode": "0755"},
+            {"path": str(folder / "settings"), "content": "colour = blue\n", "mode": "0640"},
+            {"path": str(old), "state": "absent"},
+        ]
+        predicted = manage(*wanted, check=True)
+        assert list(tmp_path.iterdir()) == [old]
+        done = manage(*wanted)
+        assert (predicted["changed_paths"], predicted["diff"]) == (done["changed_paths"], done["diff"])
+        assert done["changed_paths"] == [str(folder), str(folder / "settings"), str(old)]
+
+    def test_removes_files_folders_and_links_but_not_what_links_lead_to(self, tmp_path: Path) -> None:
+        kept, folder, link, file = (tmp_path / name for name in ("kept", "folder", "link", "file"))
+        kept.mkdir()
+        (folder / "sub").mkdir(parents=True)
+        link.symlink_to(kept)
+        file.write_text("")
+        wanted = [{"path": str(path), "state": "absent"} for path in (folder, link, file)]
+        assert manage(*wanted)["changed_paths"] == [str(folder), str(link), str(file)]
+        assert list(tmp_path.iterdir()) == [kept]
+        assert manage(*wanted)["changed"] is False
+
+    @pytest.mark.parametrize("state", ["file", "directory"])
+    def test_refuses_what_is_of_another_kind(self, tmp_path: Path, state: str) -> None:
+        path = tmp_path / "settings"
+        if state == "file":
+            path.mkdir()
+        else:
+            path.write_text("")
+        answer = manage({"path": str(path), "state": state, "content": "x", "mode": "0755"})
+        assert answer["failed"] is True
+        assert answer["msg"] == f"{path} exists and is not a {state}; move it away"
+
+    def test_refuses_to_follow_a_link(self, tmp_path: Path) -> None:
+        target, link = tmp_path / "target", tmp_path / "link"
+        target.write_text("theirs")
+        link.symlink_to(target)
+        assert manage({"path": str(link), "content": "ours", "mode": "0644"})["failed"] is True
+        assert target.read_text() == "theirs"
+
+    def test_refuses_a_missing_folder(self, tmp_path: Path) -> None:
+        answer = manage({"path": str(tmp_path / "none/settings"), "content": "", "mode": "0644"})
+        assert answer["failed"] is True
+        assert answer["msg"] == f"{tmp_path}/none/settings: the folder {tmp_path}/none does not exist"
+
+    def test_refuses_a_missing_mode(self, tmp_path: Path) -> None:
+        answer = manage({"path": str(tmp_path / "settings"), "content": ""})
+        assert (answer["failed"], list(tmp_path.iterdir())) == (True, [])
+
+    def test_a_secret_is_written_but_not_shown(self, tmp_path: Path) -> None:
+        file = tmp_path / "secret"
+        file.write_text("old-hunter2")
+        answer = manage({"path": str(file), "secret_content": "new-hunter2", "mode": "0600"})
+        assert (answer["changed_paths"], file.read_text(), mode(file)) == ([str(file)], "new-hunter2", 0o600)
+        assert "hunter2" not in json.dumps(answer)
+
+    def test_a_new_secret_never_enters_a_file_that_others_have_open(self, tmp_path: Path) -> None:
+        file = tmp_path / "secret"
+        file.write_text("old")
+        file.chmod(0o644)
+        with file.open() as opened_by_others:
+            manage({"path": str(file), "content": "new", "mode": "0600"})
+            assert opened_by_others.read() == "old"
+        assert (file.read_text(), mode(file)) == ("new", 0o600)
+
+    def test_a_secret_has_its_mode_before_its_name(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        module = load_plugin(MANAGED_FILES)
+        modes = []
+        set_attributes, replace = module.Entry._set_attributes, os.replace
+
+        def watched_attributes(entry: Any, path: str) -> None:
+            modes.append(("empty", Path(path).stat().st_size, mode(Path(path))))
+            set_attributes(entry, path)
+
+        def watched_replace(source: str, target: str) -> None:
+            modes.append(("written", Path(source).stat().st_size, mode(Path(source))))
+            replace(source, target)
+
+        monkeypatch.setattr(module.Entry, "_set_attributes", watched_attributes)
+        monkeypatch.setattr(module.os, "replace", watched_replace)
+        umask = os.umask(0)
+        try:
+            module.Entry(NotInCheckMode, file_spec(tmp_path / "s", "abc", "0640")).apply()
+        finally:
+            os.umask(umask)
+        assert modes == [("empty", 0, 0o600), ("written", 3, 0o640)]
+
+    def test_a_write_that_fails_leaves_the_old_file_alone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        module = load_plugin(MANAGED_FILES)
+        file = tmp_path / "settings"
+        file.write_text("old")
+
+        def full(*_: object) -> None:
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr(module.os, "fsync", full)
+        with pytest.raises(OSError, match="no space"):
+            module.Entry(NotInCheckMode, file_spec(file, "new", "0644")).apply()
+        assert (file.read_text(), list(tmp_path.iterdir())) == ("old", [file])
+
+
+class NotInCheckMode:
+    """All that a managed file asks of its module."""
+
+    check_mode = False
+
+
+def file_spec(path: Path, content: str, mode: str) -> dict[str, str | None]:
+    """Return a file as a module sees it: what isn't given is there as None."""
+    return defaultdict(lambda: None, path=str(path), state="file", content=content, mode=mode)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A small project as it is checked out."""
+    folder = tmp_path / "source"
+    (folder / "shop").mkdir(parents=True)
+    (folder / "manage.py").write_text("#!/usr/bin/env python3\n")
+    (folder / "manage.py").chmod(0o755)
+    (folder / "shop/tasks.py").write_text("tasks = []\n")
+    (folder / "shop/tasks.py").chmod(0o644)
+    return folder
+
+
+def archive(source: Path, cache: Path) -> tuple[str, Path]:
+    lookup_loader.add_directory(str(LOOKUPS))
+    (answer,) = lookup_loader.get("source_archive").run([str(source)], cache=str(cache))
+    return answer["id"], Path(answer["path"])
+
+
+class TestSourceArchive:
+    def test_copies_have_the_same_id_and_the_same_bytes(self, source: Path, tmp_path: Path) -> None:
+        copy = tmp_path / "copy"
+        shutil.copytree(source, copy)
+        (copy / "manage.py").chmod(0o700)
+        (copy / "shop/tasks.py").chmod(0o600)
+        os.utime(copy / "shop/tasks.py", (1, 1))
+        one, two = archive(source, tmp_path / "one"), archive(copy, tmp_path / "two")
+        assert one[0] == two[0]
+        assert one[1].read_bytes() == two[1].read_bytes()
+        assert one[1].read_bytes()[4:8] == bytes(4), "the archive tells when it was made"
+
+    @pytest.mark.parametrize("change", ["content", "execute bit", "name", "new file"])
+    def test_a_change_gives_another_id(self, source: Path, tmp_path: Path, change: str) -> None:
+        before, _ = archive(source, tmp_path / "cache")
+        file = source / "shop/tasks.py"
+        match change:
+            case "content":
+                file.write_text("tasks = [1]\n")
+            case "execute bit":
+                file.chmod(0o755)
+            case "name":
+                file.rename(file.with_name("chores.py"))
+            case "new file":
+                (source / "shop/empty.py").touch()
+        assert archive(source, tmp_path / "cache")[0] != before
+
+    def test_leaves_out_what_work_leaves_behind(self, source: Path, tmp_path: Path) -> None:
+        before, _ = archive(source, tmp_path / "cache")
+        for name in (
+            ".venv/bin/python",
+            "shop/__pycache__/tasks.pyc",
+            ".git/HEAD",
+            "db.sqlite3",
+            "db.sqlite3-wal",
+            ".env",
+        ):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_text("x")
+        after, packed = archive(source, tmp_path / "other")
+        assert after == before
+        with tarfile.open(packed) as tar:
+            assert tar.getnames() == ["manage.py", "shop/tasks.py"]
+
+    def test_members_belong_to_root_and_carry_only_the_execute_bit(self, source: Path, tmp_path: Path) -> None:
+        (source / "shop/tasks.py").chmod(0o666)
+        with tarfile.open(archive(source, tmp_path / "cache")[1]) as tar:
+            members = tar.getmembers()
+        assert {(member.uid, member.gid, member.uname, member.gname) for member in members} == {(0, 0, "root", "root")}
+        assert [(member.name, member.mode) for member in members] == [("manage.py", 0o755), ("shop/tasks.py", 0o644)]
+
+    def test_keeps_the_newest_archive_alone_and_private(self, source: Path, tmp_path: Path) -> None:
+        cache = tmp_path / "cache"
+        archive(source, cache)
+        (source / "manage.py").write_text("# new\n")
+        _, newest = archive(source, cache)
+        assert list(cache.iterdir()) == [newest]
+        assert mode(cache) == 0o700
+
+
+OPTIONS = {
+    "shop_text": {"type": "str"},
+    "shop_port": {"type": "int"},
+    "shop_open": {"type": "bool"},
+    "shop_names": {"type": "list", "elements": "str"},
+    "shop_more": {"type": "dict"},
+    "shop_level": {"type": "str", "choices": ["INFO", "ERROR"]},
+    "shop_parts": {"type": "list", "elements": "str", "choices": ["web", "beat"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("shop_text", ""),
+        ("shop_port", 80),
+        ("shop_port", "80"),  # what --extra-vars and INI inventories give
+        ("shop_port", -1),
+        ("shop_open", False),
+        ("shop_open", "Yes"),
+        ("shop_names", []),
+        ("shop_more", {}),
+        ("shop_level", "INFO"),
+        ("shop_parts", ["beat"]),
+    ],
+)
+def test_right_types_pass(name: str, value: object) -> None:
+    assert type_problems(OPTIONS, {name: value}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("shop_text", 5, "shop_text must be text, but it is a whole number."),
+        ("shop_text", ["secret"], "shop_text must be text, but it is a list."),
+        ("shop_text", None, "shop_text must be text, but it is empty."),
+        ("shop_text", True, "shop_text must be text, but it is true or false."),
+        ("shop_port", True, "shop_port must be a whole number, but it is true or false."),
+        ("shop_port", 1.5, "shop_port must be a whole number, but it is a fraction."),
+        ("shop_port", "", "shop_port must be a whole number, but it is text."),
+        ("shop_open", 1, "shop_open must be true or false, but it is a whole number."),
+        ("shop_open", "secret", "shop_open must be true or false, but it is text."),
+        ("shop_names", "secret", "shop_names must be a list, but it is text."),
+        ("shop_names", ["a", 1], "shop_names must be a list in which each element is text."),
+        ("shop_more", ["secret"], "shop_more must be a mapping, but it is a list."),
+        ("shop_level", "secret", "shop_level must be one of INFO, ERROR."),
+        ("shop_parts", ["web", "secret"], "shop_parts must be made of web, beat."),
+    ],
+)
+def test_wrong_values_are_named_but_not_shown(name: str, value: object, problem: str) -> None:
+    assert type_problems(OPTIONS, {name: value}) == [problem]
+
+
+def test_unknown_names_get_the_nearest_known_one() -> None:
+    assert unknown_names(["shop_prot", "shop_text"], OPTIONS) == [
+        "shop_prot is not a variable of this role; did you mean shop_port?"
+    ]
+    (far,) = unknown_names(["zzz"], {"shop_b": {}, "shop_a": {}})
+    assert far == "zzz is not a variable of this role; the variables are shop_a, shop_b."
+
+
+def documented_hash(password: str, salt: bytes) -> str:
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+@pytest.mark.parametrize("password", ["test12", "pässwörd", "a$b`c\"d\\e%f@g/h#i j{k}l'm"])
+def test_password_hash_is_rabbitmqs(password: str) -> None:
+    # The example of RabbitMQ's documentation; its salt is no text, which ours is.
+    example = documented_hash("test12", bytes.fromhex("908DC60A"))
+    assert example == "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"
+    assert password_hash(password, "Ab3z") == documented_hash(password, b"Ab3z")
+
+
+def test_password_hash_refuses_another_length_of_salt() -> None:
+    with pytest.raises(ValueError, match="four characters"):
+        password_hash("test12", "Ab3")
+
+
+TASKS = """
+from celery import shared_task
+from .celery import app
+
+@shared_task
+def tidy(): ...
+
+@app.task(bind=True)
+def count(self): ...
+
+@shared_task(name="shop.named")
+def other(): ...
+
+def plain(): ...
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """The source of a project with tasks in a module and in a package."""
+    for folder in ("shop/jobs", "shop/.hidden"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "shop/tasks.py").write_text(TASKS)
+    (tmp_path / "shop/jobs/__init__.py").write_text("@shared_task\ndef sweep(): ...\n")
+    (tmp_path / "shop/.hidden/tasks.py").write_text("@shared_task\ndef hidden(): ...\n")
+    (tmp_path / "shop/broken.py").write_text("def (:\n")
+    return tmp_path
+
+
+def problems(shop: Path, *rows: tuple[str, dict[str, Any]]) -> list[str]:
+    fixture = shop / "fixture.json"
+    fixture.write_text(json.dumps([{"model": f"django_celery_beat.{kind}", "fields": row} for kind, row in rows]))
+    found: list[str] = fixture_problems(str(fixture), str(shop))
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "shop.tasks.tidy",
+        "shop.tasks.count",
+        "shop.named",
+        "shop.jobs.sweep",
+        "celery.backend_cleanup",  # another package's, which can't be known here
+    ],
+)
+def test_fixture_may_name_registered_tasks(shop: Path, name: str) -> None:
+    assert problems(shop, ("periodictask", {"name": "x", "task": name})) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("shop.tasks.tydi", "did you mean shop.tasks.tidy?"),
+        ("shop.tasks.plain", "does not register"),
+        ("shop.tasks.other", "does not register"),
+        ("shop..hidden.tasks.hidden", "does not register"),
+        ("shop.0123456789", "its tasks are shop.jobs.sweep, shop.named, shop.tasks.count, shop.tasks.tidy."),
+    ],
+)
+def test_fixture_may_not_name_others_of_the_project(shop: Path, name: str, hint: str) -> None:
+    (problem,) = problems(shop, ("periodictask", {"name": "x", "task": name}))
+    assert f"names the task {name}, which the app in {shop} does not register; " in problem
+    assert hint in problem
+
+
+def test_fixture_needs_a_task_in_each_row(shop: Path) -> None:
+    (problem,) = problems(shop, ("periodictask", {"name": "x"}))
+    assert "The periodic task 'x' in" in problem
+
+
+@pytest.mark.parametrize("every", [0, -1, None, True, "10", 1.5])
+def test_fixture_needs_whole_positive_intervals(shop: Path, every: object) -> None:
+    (problem,) = problems(shop, ("intervalschedule", {"every": every, "period": "seconds"}))
+    assert problem.endswith(f"has every = {every!r}; set a whole number of 1 or more.")
+
+
+def test_all_problems_of_a_fixture_are_told_at_once(shop: Path) -> None:
+    found = problems(shop, ("intervalschedule", {"every": 0}), ("periodictask", {"task": "shop.tasks.none"}))
+    assert len(found) == 2
+
+
+def test_the_fixture_of_the_default_project_is_fine() -> None:
+    assert fixture_problems(str(ROOT / "app/tutorial/fixtures/periodic_tasks.json"), str(ROOT / "app")) == []
