@@ -32,6 +32,7 @@ lint: setup ## ansible-lint, yamllint, ruff, mypy
 	ansible-lint
 	ruff check .
 	ruff format --check .
+	mypy --strict tests
 	cd app && mypy
 
 unit: setup ## the tests that need no host
