@@ -14,6 +14,7 @@ ssh -F .hosts/demo.ssh demo sudo timeout 25 \
 cat <<END
 
 Admin:     http://localhost:${DEMO_PORT:-8000}/admin/
+Login:     admin
 Password:  $(ls inventory/demo/credentials/*admin*)
 Shell:     ssh -F .hosts/demo.ssh demo
 Remove it: make down

@@ -33,6 +33,7 @@ else:
     if not User._default_manager.filter(**{User.USERNAME_FIELD: given["user"]}).exists():
         changed = True
         User._default_manager.create_superuser(
-            **{User.USERNAME_FIELD: given["user"], User.EMAIL_FIELD: given["email"], "password": given["password"]}
+            # In this order, since a mail address may be the user name.
+            **{User.EMAIL_FIELD: given["email"], User.USERNAME_FIELD: given["user"], "password": given["password"]}
         )
 print(json.dumps({"changed": changed}))
