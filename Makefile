@@ -14,7 +14,7 @@ endif
 
 locks := requirements.txt $(wildcard app/requirements.txt app/requirements-dev.txt)
 
-.PHONY: help demo down test lint unit app-test molecule setup packages lock clean
+.PHONY: help demo down test lint unit app-test molecule bench setup packages lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand --tabs=12
@@ -43,6 +43,9 @@ app-test: setup ## the Django project's own tests
 
 molecule: setup ## a Debian 12 and a Debian 13 host: check, converge, idempotence, verify
 	molecule/shared/test.sh default
+
+bench: setup ## what provisioning costs beside the tutorial typed by hand (BENCH_DEBIAN=13)
+	molecule/bench/run.py
 
 setup: .venv/.stamp ## install what the other verbs need
 

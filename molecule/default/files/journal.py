@@ -24,13 +24,13 @@ def times(unit, pattern):
 
 
 begin = int(time.time())
-time.sleep(3.5 * step)
+time.sleep(3.5 * step + 4)
 sent = times("tutorial-beat", SENT)
 steps = [round(later - earlier, 2) for earlier, later in itertools.pairwise(sent)]
 received, succeeded = times("tutorial-worker", RECEIVED), times("tutorial-worker", SUCCEEDED)
 print(f"sent {len(sent)}, steps {steps} s, received {len(received)}, succeeded {len(succeeded)}")
 assert len(sent) >= 3
 # Beat is never early; the machine may be busy.
-assert all(0.95 * step <= each <= 1.5 * step for each in steps), steps
+assert all(0.95 * step <= each <= step + 3 for each in steps), steps
 assert abs(len(received) - len(sent)) <= 1
 assert abs(len(succeeded) - len(sent)) <= 1
