@@ -20,7 +20,7 @@ INVENTORY = FOLDER / "inventory" / "hosts.yml"
 HOSTS = PROJECT / ".hosts"
 
 
-def run(*command: str | Path, quiet: bool = True, stdin: bytes = b"") -> str:
+def run(*command: str | Path, stdin: bytes = b"") -> str:
     """Run a command in the project's folder; show its output only if it fails."""
     done = subprocess.run(
         command, cwd=PROJECT, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False

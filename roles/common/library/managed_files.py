@@ -82,8 +82,6 @@ class Entry:
         self.state: str = spec["state"]
         self.secret = spec["secret_content"] is not None
         self.content: bytes = (spec["secret_content"] if self.secret else spec["content"] or "").encode()
-        self.uid = self._id(spec["owner"], lambda name: pwd.getpwnam(name).pw_uid)
-        self.gid = self._id(spec["group"], lambda name: grp.getgrnam(name).gr_gid)
         if self.state == "absent":
             self.mode = 0
         elif spec["mode"] is None:
@@ -97,10 +95,13 @@ class Entry:
         wanted_type = {"file": stat.S_ISREG, "directory": stat.S_ISDIR}.get(self.state)
         if self.found and wanted_type and not wanted_type(self.found.st_mode):
             module.fail_json(msg=f"{self.path} exists and is not a {self.state}; move it away")
+        keep = (self.found.st_uid, self.found.st_gid) if self.found else (os.geteuid(), os.getegid())
+        self.uid = self._id(spec["owner"], lambda name: pwd.getpwnam(name).pw_uid, keep[0])
+        self.gid = self._id(spec["group"], lambda name: grp.getgrnam(name).gr_gid, keep[1])
 
-    def _id(self, name: str | None, lookup) -> int | None:
+    def _id(self, name: str | None, lookup, keep: int) -> int:
         if name is None:
-            return None
+            return keep
         try:
             return lookup(name)
         except KeyError:
@@ -154,19 +155,12 @@ class Entry:
     def _attributes(self) -> tuple[str, str]:
         if self.found is None:
             was = "absent\n"
-            uid = os.geteuid() if self.uid is None else self.uid
-            gid = os.getegid() if self.gid is None else self.gid
         else:
             was = _describe(self.state, self.found.st_uid, self.found.st_gid, stat.S_IMODE(self.found.st_mode))
-            uid = self.found.st_uid if self.uid is None else self.uid
-            gid = self.found.st_gid if self.gid is None else self.gid
-        return was, _describe(self.state, uid, gid, self.mode)
+        return was, _describe(self.state, self.uid, self.gid, self.mode)
 
     def _set_attributes(self, path: str) -> None:
-        keep = self.found
-        uid = self.uid if self.uid is not None else (keep.st_uid if keep else os.geteuid())
-        gid = self.gid if self.gid is not None else (keep.st_gid if keep else os.getegid())
-        os.chown(path, uid, gid)
+        os.chown(path, self.uid, self.gid)
         os.chmod(path, self.mode)
 
     def _make_directory(self) -> None:
