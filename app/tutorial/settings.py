@@ -213,6 +213,9 @@ CELERY_TASK_SOFT_TIME_LIMIT = 300  # seconds; without limits a hung task blocks 
 CELERY_TASK_TIME_LIMIT = 330
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 1000  # so that leaked memory comes back
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 200_000  # KiB, likewise
+# The broker gives the message of a lost connection to somebody else, so its task must not go on here.
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until a change in the Admin is noticed

@@ -1,0 +1,261 @@
+"""Make a Celery worker and Celery beat good services of systemd; the units name it in CELERY_LOADER.
+
+The worker says that it is ready once it consumes, beat once it has read its schedule and reached the broker. Both feed
+the watchdog only while they work, try a lost broker again every few seconds, and give log lines a priority.
+"""
+
+import atexit
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import kombu
+from amqp.exceptions import ResourceLocked
+from billiard import active_children
+from celery import bootsteps, signals
+from celery.loaders.app import AppLoader
+from celery.worker import state
+from celery.worker.consumer.tasks import Tasks
+from kombu.exceptions import OperationalError
+
+from supervised import journal, systemd
+
+RETRY_SECONDS = 3
+# How long the watchdog is fed while the broker is away; after that a fresh process tries.
+PATIENCE_SECONDS = 600
+# What a task may take beyond its hard time limit, which the pool ought to have enforced.
+GRACE_SECONDS = 30
+
+logger = logging.getLogger("celery.supervised")
+
+
+class Connection(kombu.Connection):
+    """A connection to the broker that is tried again every three seconds, instead of after up to thirty."""
+
+    away_since: float | None = None
+
+    def ensure_connection(self, *args: Any, callback: Callable[[], None] | None = None, **options: Any) -> Any:
+        """Connect as kombu does; a refusal, after which kombu doesn't wait at all, takes three seconds as well."""
+
+        def still_trying() -> None:
+            # Not for beat's thread for remote control: it says nothing of the scheduler.
+            if threading.current_thread() is threading.main_thread():
+                self.tell_that_broker_is_away()
+            if callback:
+                callback()
+
+        options = {"interval_start": 1, "interval_step": 1, "interval_max": RETRY_SECONDS} | options
+        try:
+            connection = super().ensure_connection(*args, callback=still_trying, **options)
+        except Exception:
+            time.sleep(RETRY_SECONDS)
+            raise
+        type(self).away_since = None
+        return connection
+
+    @classmethod
+    def tell_that_broker_is_away(cls) -> None:
+        """Feed the watchdog while the broker is away, for a limited time."""
+        if cls.away_since is None:
+            cls.away_since = time.monotonic()
+        if time.monotonic() - cls.away_since < PATIENCE_SECONDS:
+            systemd.notify("WATCHDOG=1", "STATUS=waiting for the broker")
+
+
+class Health(bootsteps.StartStopStep):
+    """Step of the worker's consumer that feeds the watchdog from the consumer's event loop while tasks get done."""
+
+    requires = (Tasks,)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        """Start with no message in hand."""
+        self.timer: Any = None
+        self.progress: tuple[int, frozenset[str]] = (0, frozenset())
+        self.progressed = time.monotonic()
+        super().__init__(consumer, **options)
+
+    def start(self, consumer: Any) -> None:
+        """Begin, with each new connection to the broker."""
+        self.progressed = time.monotonic()
+        self.timer = consumer.timer.call_repeatedly(systemd.CHECK_SECONDS, self.check, (consumer,))
+
+    def stop(self, consumer: Any) -> None:
+        """Stop when the connection is lost or the worker ends."""
+        if self.timer:
+            self.timer.cancel()
+
+    def check(self, consumer: Any) -> None:
+        """Feed the watchdog unless the connection or the pool is stuck; replace stopped processes of the pool."""
+        for process in systemd.kill_if_stopped(child.pid for child in active_children()):
+            logger.error("Pool process %s was stopped; it is replaced", process)
+        if consumer.connection and consumer.connection.connected and not self.stuck():
+            systemd.notify("WATCHDOG=1", status(consumer))
+
+    def stuck(self) -> bool:
+        """Tell whether messages are in hand but none was started or finished for longer than any of them may take."""
+        requests = list(state.reserved_requests)
+        progress = (sum(state.total_count.values()), frozenset(request.id for request in requests))
+        if not requests or progress != self.progress:
+            self.progress, self.progressed = progress, time.monotonic()
+            return False
+        limits = [hard_limit(request) for request in requests]
+        if None in limits:  # no limit: nobody can say that it hangs
+            return False
+        waited = time.monotonic() - self.progressed
+        if waited <= max(limits) + GRACE_SECONDS:
+            return False
+        logger.error("No task was started or finished for %d s although %d are in hand", waited, len(requests))
+        return True
+
+
+def hard_limit(request: Any) -> Any:
+    """Return the hard time limit of a request in seconds, or None."""
+    return request.time_limits[0] or request.task.time_limit
+
+
+def status(consumer: Any) -> str:
+    """Return the line for `systemctl status`."""
+    queues = ", ".join(sorted(queue.name for queue in consumer.task_consumer.queues))
+    return f"STATUS=consuming {queues}; {consumer.pool.num_processes} process(es)"
+
+
+def worker_is_ready(sender: Any, **_: Any) -> None:
+    """Say READY: the consumer is connected and consumes."""
+    systemd.notify("READY=1", status(sender))
+
+
+def worker_stops(**_: Any) -> None:
+    """Say so, also when the signal didn't come from systemd, which then grants the unit's time for a stop."""
+    systemd.notify("STOPPING=1", "STATUS=finishing the running tasks")
+
+
+class Turn:
+    """The right to send, which one beat at a time has: an exclusive queue on a connection of its own.
+
+    RabbitMQ gives it to the first and takes it back with its connection; another beat stands by and takes over then.
+    """
+
+    QUEUE = "celerybeat.turn"
+    # Longer than a short cut of the network, which must not cost the turn, and shorter than the broker's patience
+    # (twice the heartbeat), which would keep the queue locked after the cut.
+    ANSWER_SECONDS = 15
+    HEARTBEAT_SECONDS = 10
+
+    def __init__(self, app: Any) -> None:
+        """Take nothing yet."""
+        self.app = app
+        self.connection: Any = None
+        self.reached = False
+        self.obstacle = "not asked for yet"
+
+    def taken(self) -> bool:
+        """Tell whether this beat has the turn, after trying to get it: one question to the broker."""
+        if self.connection is None:
+            self.connection = self.app.connection_for_write(
+                heartbeat=self.HEARTBEAT_SECONDS,
+                transport_options={
+                    "read_timeout": self.ANSWER_SECONDS,
+                    "socket_settings": {socket.TCP_USER_TIMEOUT: self.ANSWER_SECONDS * 1000},
+                },
+            )
+        try:
+            self.connection.connect()
+            self.connection.default_channel.queue_declare(self.QUEUE, exclusive=True, auto_delete=True)
+        except ResourceLocked:
+            self.reached = True
+            self.lose("standing by, because another beat sends", logging.WARNING)
+        except (*self.connection.connection_errors, *self.connection.channel_errors, OperationalError) as error:
+            self.lose(f"waiting for the broker: {error}", logging.ERROR)
+        else:
+            self.reached = True
+            if self.obstacle:
+                self.obstacle = ""
+                logger.info("This beat sends what is due")
+        return not self.obstacle
+
+    def give_back(self) -> None:
+        """Leave it to the next beat at once."""
+        if self.connection:
+            self.connection.close()
+
+    def lose(self, obstacle: str, level: int) -> None:
+        """Begin anew with the next question; log what is in the way if it is something new."""
+        if self.connection:
+            self.connection.collect(socket_timeout=1)
+            self.connection = None
+        if obstacle != self.obstacle:
+            self.obstacle = obstacle
+            logger.log(level, "Sending nothing: %s", obstacle)
+
+
+class Clock:
+    """Notices that the wall clock was set, by the clock that nobody sets."""
+
+    TOLERANCE_SECONDS = 2
+
+    def __init__(self) -> None:
+        """Suspect the time before the start, too."""
+        self.offset = float("inf")
+
+    def was_set(self) -> bool:
+        """Tell whether it was set since the last question."""
+        offset = time.time() - time.monotonic()
+        jumped = abs(offset - self.offset) > self.TOLERANCE_SECONDS
+        self.offset = offset
+        return jumped
+
+
+def forget_future_runs(scheduler: Any) -> None:
+    """Let entries that last ran in the future, seen from a clock that was set back, have run just now.
+
+    Else beat would send nothing until the clock gets there again.
+    """
+    for entry in scheduler.schedule.values():
+        entry.last_run_at = min(entry.last_run_at, entry.default_now())
+    scheduler._heap = None  # made anew by the next tick
+
+
+def beat_starts(sender: Any, **_: Any) -> None:
+    """Send only with the turn, feed the watchdog from the scheduler's ticks, and say READY once the broker answered."""
+    scheduler: Any = sender.scheduler
+    turn, clock = Turn(sender.app), Clock()
+    tick = scheduler.tick
+
+    def watched_tick(*args: Any, **options: Any) -> float:
+        if turn.taken():
+            if clock.was_set():
+                forget_future_runs(scheduler)
+            interval = tick(*args, **options)
+            said = f"{len(scheduler.old_schedulers)} entries, next look in {interval:.0f} s"
+        else:
+            interval, said = 1.0, turn.obstacle
+        systemd.notify("WATCHDOG=1", f"STATUS={said}", *(["READY=1"] if turn.reached else []))
+        return interval
+
+    scheduler.tick = watched_tick
+    atexit.register(turn.give_back)
+    atexit.register(scheduler.connection.close)
+
+
+class Loader(AppLoader):
+    """Celery's loader for any app, which also connects what is above when the worker or beat starts."""
+
+    def on_worker_init(self) -> None:
+        """Prepare the app; Celery calls this in the worker and in beat, before either does anything."""
+        super().on_worker_init()
+        journal.report_uncaught()
+        self.app.amqp.Connection = Connection
+        self.app.steps["consumer"].add(Health)
+        signals.after_setup_logger.connect(give_priorities, weak=False)
+        signals.after_setup_task_logger.connect(give_priorities, weak=False)
+        signals.worker_ready.connect(worker_is_ready, weak=False)
+        signals.worker_shutting_down.connect(worker_stops, weak=False)
+        signals.beat_init.connect(beat_starts, weak=False)
+
+
+def give_priorities(logger: logging.Logger, **_: Any) -> None:
+    """Let each line that Celery logs carry its priority."""
+    journal.give_priorities(logger)

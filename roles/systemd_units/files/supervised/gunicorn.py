@@ -1,0 +1,86 @@
+"""gunicorn's configuration, apart from what the unit's command line says: watchdog, hung requests, journal."""
+
+import logging
+import logging.handlers
+import os
+import threading
+import time
+from typing import Any
+
+from gunicorn.glogging import Logger as GunicornLogger
+
+from supervised import journal, systemd
+
+# -- Journal ----------------------------------------------------------------------------------------
+
+accesslog = "-"
+# Without the query: it can hold what is nobody's business.
+access_log_format = '%(h)s "%(m)s %(U)s" %(s)s, %(B)s bytes in %(M)s ms'
+
+
+class Logger(GunicornLogger):
+    """Lines without timestamps, which the journal has, and requests under an identifier of their own."""
+
+    error_fmt = "[%(levelname)s/%(process)d] %(message)s"
+
+    def setup(self, cfg: Any) -> None:
+        """Set up both logs; outside systemd, where there is no journal, requests go to standard output."""
+        super().setup(cfg)
+        journal.give_priorities(self.error_log)
+        if os.path.exists("/dev/log"):
+            handler = logging.handlers.SysLogHandler("/dev/log")
+            handler.ident = os.environ.get("REQUEST_IDENTIFIER", "requests") + ": "
+            handler.append_nul = False
+            self.access_log.handlers = [handler]
+
+
+logger_class = Logger
+
+# -- Watchdog ---------------------------------------------------------------------------------------
+
+
+def when_ready(server: Any) -> None:
+    """Feed the watchdog from the arbiter's loop, which sees to it that worker processes are there and answer."""
+    journal.give_all_priorities()
+    journal.report_uncaught()
+    look_after_workers = server.murder_workers
+    status = f"STATUS={server.num_workers} process(es) with {server.cfg.threads} threads each"
+    due = 0.0
+
+    def murder_workers() -> None:
+        nonlocal due
+        look_after_workers()
+        if time.monotonic() >= due:
+            due = time.monotonic() + systemd.CHECK_SECONDS
+            for process in systemd.kill_if_stopped(server.WORKERS):
+                server.log.error("Worker process %s was stopped; it is replaced", process)
+            systemd.notify("WATCHDOG=1", status)
+
+    server.murder_workers = murder_workers
+
+
+# -- Hung requests ----------------------------------------------------------------------------------
+
+_since: dict[int, float] = {}
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    """Note when a thread takes up a request."""
+    _since[threading.get_ident()] = time.monotonic()
+
+
+def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:
+    """Note that it is done."""
+    _since.pop(threading.get_ident(), None)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Let a worker process whose threads all hang be replaced, like one that hangs itself: by gunicorn's timeout."""
+    report = worker.notify
+
+    def notify() -> None:
+        hung = [moment for moment in list(_since.values()) if time.monotonic() - moment > worker.timeout]
+        if len(hung) < worker.cfg.threads:
+            report()
+
+    worker.notify = notify
