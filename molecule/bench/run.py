@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print what provisioning costs, side by side in one run: the playbook against the tutorial typed by hand.
+"""Print what provisioning costs, side by side in one run: the playbook against the tutorial typed by hand; then memory.
 
 CPU seconds of the host (its cgroup) and of the controller (this process's children), because the machine may be busy.
 """
@@ -59,6 +59,19 @@ def measured(host: str, label: str, *command: str | Path) -> float:
     return on + controller
 
 
+def print_memory(host: str) -> None:
+    """Print the proportional set size of each service, which counts shared memory once."""
+    print("\n| Proportional set size, MiB | together | processes |\n| --- | --- | --- |")
+    total = 0.0
+    for unit in ("rabbitmq-server", "tutorial-web", "tutorial-worker", "tutorial-beat"):
+        group = f"/sys/fs/cgroup/system.slice/{unit}.service/cgroup.procs"
+        text = on_host(host, f"sh -c 'for p in $(cat {group}); do grep ^Pss: /proc/$p/smaps_rollup; done'")
+        sizes = [int(line.split()[1]) / 1024 for line in text.splitlines()]
+        total += sum(sizes)
+        print(f"| {unit} | {sum(sizes):.0f} | {', '.join(f'{size:.0f}' for size in sorted(sizes, reverse=True))} |")
+    print(f"| **all** | **{total:.0f}** | |")
+
+
 def main() -> None:
     """Make the hosts, measure, remove them."""
     playbook = ("ansible-playbook", "--inventory", str(INVENTORY))
@@ -87,6 +100,7 @@ def main() -> None:
         "bench-playbook", "journalctl --quiet --unit=rabbitmq-server --grep='Starting rabbitmq-server' --output=cat"
     ).count("Starting")
     print(f"Broker boots: {boots}.")
+    print_memory("bench-playbook")
     run(*playbook, "molecule/shared/destroy.yml")
 
 

@@ -47,9 +47,9 @@ class Connection(kombu.Connection):
             if callback:
                 callback()
 
-        options = {"interval_start": 1, "interval_step": 1, "interval_max": RETRY_SECONDS} | options
+        intervals: dict[str, Any] = {"interval_start": 1, "interval_step": 1, "interval_max": RETRY_SECONDS}
         try:
-            connection = super().ensure_connection(*args, callback=still_trying, **options)
+            connection = super().ensure_connection(*args, **(intervals | options | {"callback": still_trying}))
         except Exception:
             time.sleep(RETRY_SECONDS)
             raise
@@ -89,7 +89,7 @@ class Health(bootsteps.StartStopStep):
 
     def check(self, consumer: Any) -> None:
         """Feed the watchdog unless the connection or the pool is stuck; replace stopped processes of the pool."""
-        for process in systemd.kill_if_stopped(child.pid for child in active_children()):
+        for process in systemd.kill_if_stopped(child.pid for child in active_children() if child.pid):
             logger.error("Pool process %s was stopped; it is replaced", process)
         if consumer.connection and consumer.connection.connected and not self.stuck():
             systemd.notify("WATCHDOG=1", status(consumer))
@@ -191,23 +191,6 @@ class Turn:
             logger.log(level, "Sending nothing: %s", obstacle)
 
 
-class Clock:
-    """Notices that the wall clock was set, by the clock that nobody sets."""
-
-    TOLERANCE_SECONDS = 2
-
-    def __init__(self) -> None:
-        """Suspect the time before the start, too."""
-        self.offset = float("inf")
-
-    def was_set(self) -> bool:
-        """Tell whether it was set since the last question."""
-        offset = time.time() - time.monotonic()
-        jumped = abs(offset - self.offset) > self.TOLERANCE_SECONDS
-        self.offset = offset
-        return jumped
-
-
 def forget_future_runs(scheduler: Any) -> None:
     """Let entries that last ran in the future, seen from a clock that was set back, have run just now.
 
@@ -221,14 +204,17 @@ def forget_future_runs(scheduler: Any) -> None:
 def beat_starts(sender: Any, **_: Any) -> None:
     """Send only with the turn, feed the watchdog from the scheduler's ticks, and say READY once the broker answered."""
     scheduler: Any = sender.scheduler
-    turn, clock = Turn(sender.app), Clock()
+    turn = Turn(sender.app)
     tick = scheduler.tick
+    last = float("inf")
 
     def watched_tick(*args: Any, **options: Any) -> float:
+        nonlocal last
         if turn.taken():
-            if clock.was_set():
+            before, last = last, time.time()
+            if last < before:  # at the start as well: the clock may have been set while no beat ran
                 forget_future_runs(scheduler)
-            interval = tick(*args, **options)
+            interval: float = tick(*args, **options)
             said = f"{len(scheduler.old_schedulers)} entries, next look in {interval:.0f} s"
         else:
             interval, said = 1.0, turn.obstacle

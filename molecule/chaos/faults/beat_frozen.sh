@@ -1,0 +1,2 @@
+# Beat is stopped: the watchdog replaces it.
+kill -STOP "$(main tutorial-beat)"

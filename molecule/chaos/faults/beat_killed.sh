@@ -1,0 +1,2 @@
+# Beat is killed.
+kill -KILL "$(main tutorial-beat)"

@@ -1,0 +1,2 @@
+# RabbitMQ is killed.
+systemctl kill --signal=KILL rabbitmq-server

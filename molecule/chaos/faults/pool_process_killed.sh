@@ -1,0 +1,2 @@
+# The process that runs the tasks is killed.
+kill -KILL "$(child tutorial-worker)"

@@ -1,0 +1,2 @@
+# gunicorn's main process is killed.
+kill -KILL "$(main tutorial-web)"

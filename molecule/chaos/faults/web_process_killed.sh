@@ -1,0 +1,2 @@
+# gunicorn's worker process is killed.
+kill -KILL "$(child tutorial-web)"

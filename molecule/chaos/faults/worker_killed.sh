@@ -1,0 +1,2 @@
+# The worker's main process is killed.
+kill -KILL "$(main tutorial-worker)"

@@ -1,0 +1,31 @@
+"""Put in an expired access token every second, for ever, and twenty live ones once; run by manage.py shell."""
+
+import secrets
+import time
+from datetime import timedelta
+
+from django.db import Error, close_old_connections
+from django.utils import timezone
+from oauth2_provider.models import AccessToken
+
+LIVE = 20
+
+
+def put(expires, scope=""):
+    AccessToken.objects.create(token=secrets.token_hex(), expires=expires, scope=scope)
+
+
+def live():
+    return AccessToken.objects.filter(scope="live").count()
+
+
+if live() == 0:
+    for _ in range(LIVE):
+        put(timezone.now() + timedelta(days=1), "live")
+while True:
+    close_old_connections()
+    try:
+        put(timezone.now() - timedelta(hours=1))
+    except Error as error:
+        print(error)
+    time.sleep(1)

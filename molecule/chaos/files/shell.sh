@@ -1,0 +1,52 @@
+# What the faults are made with; bash.
+set -euo pipefail
+
+now() { date +%s.%N; }
+
+# The main process of a unit.
+main() { systemctl show --property=MainPID --value "$1"; }
+
+# One of its child processes.
+child() { pgrep --parent "$(main "$1")" --newest; }
+
+# Run Python in the project, as the app does.
+app() { tutorial-manage shell --verbosity=0 --command "$1"; }
+
+die() {
+    echo "$*" >&2
+    exit 1
+}
+
+# Lines of a unit's journal since a moment: each begins with its time in seconds since 1970.
+lines() {
+    journalctl --quiet --no-pager --output=short-unix --unit="$1" --since="@${2%.*}" | awk -v since="$2" '$1 > since'
+}
+
+# Wait for a line in a unit's journal since a moment; print its time.
+wait_for() {
+    local unit=$1 since=$2 words=$3 line
+    for _ in $(seq 400); do
+        line=$(lines "$unit" "$since" | grep --max-count=1 --extended-regexp "$words") && { echo "${line%% *}"; return; }
+        sleep 0.3
+    done
+    die "Not seen in the journal of $unit within two minutes: $words"
+}
+
+cleared='Task tutorial[.]tasks[.]clear_tokens.* succeeded'
+
+# Print when the fault began, when maintenance ran again, and the seconds between that and the end of its cause,
+# which is now unless the fault has set it. The web process has to answer by then, too.
+measure() {
+    : "${ended:=$(now)}"
+    local seen
+    seen=$(wait_for tutorial-worker "$ended" "$cleared")
+    for _ in $(seq 100); do
+        python3 -c 'import urllib.request as r; r.urlopen("http://127.0.0.1:8000/healthz", timeout=5)' 2>/dev/null && break
+        seen=$(now)
+    done
+    systemctl --quiet is-active tutorial-{web,worker,beat} rabbitmq-server || die "A service is not active"
+    awk -v began="$began" -v seen="$seen" -v ended="$ended" 'BEGIN { printf "%.3f %.3f %.1f\n", began, seen, seen - ended }'
+}
+
+began=$(now)
+ended=

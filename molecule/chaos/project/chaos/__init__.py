@@ -1,0 +1,1 @@
+"""A Django app with tasks that misbehave, added to the tutorial's project for this scenario."""

@@ -1,0 +1,125 @@
+"""The package that the units put beside the project, as far as it can be tried without a host."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from supervised import journal, systemd
+from supervised.celery import forget_future_runs
+
+from project import ROOT
+
+FILES = ROOT / "roles/systemd_units/files"
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Listen where systemd would."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield listening
+
+
+def test_systemd_is_told_line_by_line(manager: socket.socket) -> None:
+    systemd.notify("READY=1", "STATUS=at work")
+    assert manager.recv(1000) == b"READY=1\nSTATUS=at work"
+
+
+def test_a_child_process_tells_nothing(manager: socket.socket) -> None:
+    child = os.fork()
+    if child == 0:
+        systemd.notify("READY=1")
+        os._exit(0)
+    os.waitpid(child, 0)
+    manager.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        manager.recv(1000)
+
+
+def test_nothing_happens_without_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    systemd.notify("READY=1")
+
+
+def test_only_stopped_processes_are_killed() -> None:
+    running, stopped = (subprocess.Popen(["/bin/sleep", "60"]) for _ in range(2))
+    stopped.send_signal(signal.SIGSTOP)
+    deadline = time.monotonic() + 5
+    killed: list[int] = []
+    while not killed and time.monotonic() < deadline:
+        killed = systemd.kill_if_stopped([running.pid, stopped.pid, 2**22 + 1])
+    assert killed == [stopped.pid]
+    assert stopped.wait(5) == -signal.SIGKILL
+    assert running.poll() is None
+    running.kill()
+    running.wait(5)
+
+
+@pytest.mark.parametrize(
+    ("level", "mark"),
+    [
+        (logging.DEBUG, "<7>"),
+        (logging.INFO, "<6>"),
+        (logging.WARNING, "<4>"),
+        (logging.ERROR, "<3>"),
+        (logging.CRITICAL, "<2>"),
+        (logging.WARNING + 5, "<4>"),
+    ],
+)
+def test_every_line_carries_its_priority(level: int, mark: str) -> None:
+    record = logging.LogRecord("x", level, "", 0, "first\nsecond", None, None)
+    assert journal.PriorityFormatter(None).format(record) == f"{mark}first\n{mark}second"
+
+
+def test_lines_that_the_journal_does_not_read_stay_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.Logger("x")
+    logger.addHandler(logging.StreamHandler(sys.stderr))
+    journal.give_priorities(logger)
+    logger.error("plain")
+    assert capsys.readouterr().err == "plain\n"
+
+
+def test_lines_for_the_journal_are_marked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "journal").open("w") as stream:
+        state = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{state.st_dev}:{state.st_ino}")
+        logger = logging.Logger("x")
+        logger.addHandler(logging.StreamHandler(stream))
+        journal.give_priorities(logger)
+        journal.give_priorities(logger)
+        logger.error("wrong")
+    assert (tmp_path / "journal").read_text() == "<3>wrong\n"
+
+
+def test_only_runs_in_the_future_are_forgotten() -> None:
+    now = datetime.now(UTC)
+    past, future = (
+        SimpleNamespace(last_run_at=now + timedelta(hours=hours), default_now=lambda: now) for hours in (-1, 1)
+    )
+    scheduler = SimpleNamespace(schedule={"past": past, "future": future}, _heap=["old"])
+    forget_future_runs(scheduler)
+    assert (past.last_run_at, future.last_run_at, scheduler._heap) == (now - timedelta(hours=1), now, None)
+
+
+def test_gunicorn_finds_a_loadable_configuration() -> None:
+    """In a process of its own, because the module changes what it configures."""
+    environment = {**os.environ, "PYTHONPATH": str(FILES)}
+    command = [
+        Path(sys.executable).parent / "gunicorn",
+        "--config",
+        "python:supervised.gunicorn",
+        "--print-config",
+        "wsgiref.simple_server:demo_app",
+    ]
+    subprocess.run(command, check=True, capture_output=True, env=environment, cwd=FILES, text=True)

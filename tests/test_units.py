@@ -1,0 +1,104 @@
+"""The units as systemd reads them, without a host: what they may do, and that they always come back."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from project import ROOT
+
+OWN = ("tutorial-web.service", "tutorial-worker.service", "tutorial-beat.service")
+# What of Debian's own unit decides on exposure.
+RABBITMQ = """\
+[Unit]
+After=network.target epmd.socket
+[Service]
+Type=notify
+NotifyAccess=all
+User=rabbitmq
+Group=rabbitmq
+ExecStart=/usr/sbin/rabbitmq-server
+ExecStop=/usr/sbin/rabbitmqctl shutdown
+"""
+
+
+@pytest.fixture(scope="module", params=["12", "13"], ids=["Debian 12", "Debian 13"])
+def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the units of one Debian, as Ansible renders them."""
+    folder = tmp_path_factory.mktemp(f"debian{request.param}")
+    subprocess.run(
+        [
+            *(Path(sys.executable).parent / "ansible-playbook", ROOT / "tests/render_units.yml"),
+            *("--inventory", "localhost,", "--extra-vars", f"root={folder} debian={request.param}"),
+        ],
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (folder / "etc/systemd/system/rabbitmq-server.service").write_text(RABBITMQ)
+    return folder
+
+
+def analyze(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["systemd-analyze", *arguments[:1], f"--root={root}", *arguments[1:]]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def exposure(root: Path, unit: str) -> float:
+    """Return systemd's figure from 0 to 10, less is better."""
+    answer = analyze(root, "security", "--offline=true", "--no-pager", unit)
+    assert "Overall exposure level" in answer.stdout, answer.stderr
+    return float(answer.stdout.rpartition(f"{unit}: ")[2].split()[0])
+
+
+def settings(root: Path, unit: str) -> dict[str, str]:
+    """Return the last value of each setting in a unit and its drop-ins."""
+    system = root / "etc/systemd/system"
+    files = [system / unit, *sorted((system / f"{unit}.d").glob("*.conf"))]
+    pairs = [line.split("=", 1) for file in files for line in file.read_text().splitlines() if "=" in line]
+    return {name: value for name, value in pairs if not name.startswith("#")}
+
+
+@pytest.mark.parametrize("unit", OWN)
+def test_own_services_are_hardly_exposed(root: Path, unit: str) -> None:
+    assert exposure(root, unit) <= 1.0
+
+
+def test_the_broker_is_hardly_exposed(root: Path) -> None:
+    assert exposure(root, "rabbitmq-server.service") <= 1.4
+
+
+def test_the_sandbox_is_what_makes_it(root: Path, tmp_path: Path) -> None:
+    """Without the drop-in the figures are those of everybody else."""
+    system = tmp_path / "etc/systemd/system"
+    system.mkdir(parents=True)
+    (system / OWN[0]).write_text((root / "etc/systemd/system" / OWN[0]).read_text())
+    assert exposure(tmp_path, OWN[0]) > 9
+
+
+@pytest.mark.parametrize("unit", [*OWN, "rabbitmq-server.service"])
+def test_services_say_when_they_work_and_always_come_back(root: Path, unit: str) -> None:
+    found = settings(root, unit)
+    assert found["Type"] == "notify"
+    assert int(found["WatchdogSec"]) <= 30
+    assert found["Restart"] == "always"
+    assert found["StartLimitIntervalSec"] == "0"
+    assert found["OnFailure"] == "failure-report@%n.service"
+
+
+def test_a_stop_of_worker_and_web_lets_work_end(root: Path) -> None:
+    for unit in OWN[:2]:
+        found = settings(root, unit)
+        assert found["KillMode"] == "mixed"
+    assert int(settings(root, OWN[1])["TimeoutStopSec"]) > 330, "longer than a task's hard time limit"
+
+
+def test_command_lines_are_the_tutorials(root: Path) -> None:
+    system = root / "etc/systemd/system"
+    assert "/.venv/bin/celery -A tutorial worker " in (system / OWN[1]).read_text()
+    beat = (system / OWN[2]).read_text().replace("\\\n", "")
+    assert "/.venv/bin/celery -A tutorial beat " in beat
+    assert "--scheduler django_celery_beat.schedulers:DatabaseScheduler\n" in beat
