@@ -115,7 +115,7 @@ def test_only_runs_in_the_future_are_forgotten() -> None:
 def test_gunicorn_finds_a_loadable_configuration() -> None:
     """In a process of its own, because the module changes what it configures."""
     environment = {**os.environ, "PYTHONPATH": str(FILES)}
-    command = [
+    command: list[str | Path] = [
         Path(sys.executable).parent / "gunicorn",
         "--config",
         "python:supervised.gunicorn",

@@ -28,10 +28,11 @@ ExecStop=/usr/sbin/rabbitmqctl shutdown
 def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the units of one Debian, as Ansible renders them."""
     folder = tmp_path_factory.mktemp(f"debian{request.param}")
+    (folder / "hosts").write_text("localhost\n")
     subprocess.run(
         [
             *(Path(sys.executable).parent / "ansible-playbook", ROOT / "tests/render_units.yml"),
-            *("--inventory", "localhost,", "--extra-vars", f"root={folder} debian={request.param}"),
+            *("--inventory", folder / "hosts", "--extra-vars", f"debian={request.param}"),
         ],
         env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
         check=True,

@@ -34,12 +34,13 @@ wait_for() {
 
 cleared='Task tutorial[.]tasks[.]clear_tokens.* succeeded'
 
-# Print when the fault began, when maintenance ran again, and the seconds between that and the end of its cause,
-# which is now unless the fault has set it. The web process has to answer by then, too.
+# Print when the fault began, when maintenance ran again, and the seconds between that and the end of its cause, which is
+# now unless the fault has set it. The web process has to answer by then, too, and what the fault itself waited for be there.
 measure() {
     : "${ended:=$(now)}"
     local seen
     seen=$(wait_for tutorial-worker "$ended" "$cleared")
+    [[ $recovered < $seen ]] || seen=$recovered
     for _ in $(seq 100); do
         python3 -c 'import urllib.request as r; r.urlopen("http://127.0.0.1:8000/healthz", timeout=5)' 2>/dev/null && break
         seen=$(now)
@@ -50,3 +51,4 @@ measure() {
 
 began=$(now)
 ended=
+recovered=

@@ -5,6 +5,7 @@ the watchdog only while they work, try a lost broker again every few seconds, an
 """
 
 import atexit
+import gc
 import logging
 import socket
 import threading
@@ -237,9 +238,15 @@ class Loader(AppLoader):
         self.app.steps["consumer"].add(Health)
         signals.after_setup_logger.connect(give_priorities, weak=False)
         signals.after_setup_task_logger.connect(give_priorities, weak=False)
+        signals.worker_before_create_process.connect(share_memory, weak=False)
         signals.worker_ready.connect(worker_is_ready, weak=False)
         signals.worker_shutting_down.connect(worker_stops, weak=False)
         signals.beat_init.connect(beat_starts, weak=False)
+
+
+def share_memory(**_: Any) -> None:
+    """Keep what the pool's processes have in common shared: the collector would copy it by touching it."""
+    gc.freeze()
 
 
 def give_priorities(logger: logging.Logger, **_: Any) -> None:

@@ -1,5 +1,7 @@
 """gunicorn's configuration, apart from what the unit's command line says: watchdog, hung requests, journal."""
 
+import faulthandler
+import gc
 import logging
 import logging.handlers
 import os
@@ -39,6 +41,11 @@ logger_class = Logger
 # -- Watchdog ---------------------------------------------------------------------------------------
 
 
+def pre_fork(server: Any, worker: Any) -> None:
+    """Keep what both processes have in memory shared: the collector would copy it by touching it."""
+    gc.freeze()
+
+
 def when_ready(server: Any) -> None:
     """Feed the watchdog from the arbiter's loop, which sees to it that worker processes are there and answer."""
     journal.give_all_priorities()
@@ -75,12 +82,16 @@ def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None
 
 
 def post_worker_init(worker: Any) -> None:
-    """Let a worker process whose threads all hang be replaced, like one that hangs itself: by gunicorn's timeout."""
+    """Let a worker process whose threads all hang end, after gunicorn's timeout, showing where they hang."""
     report = worker.notify
 
     def notify() -> None:
-        hung = [moment for moment in list(_since.values()) if time.monotonic() - moment > worker.timeout]
+        hung = [moment for moment in list(_since.values()) if time.monotonic() - moment > worker.cfg.timeout]
         if len(hung) < worker.cfg.threads:
             report()
+            return
+        worker.log.critical("All %d threads hang; this process is replaced", len(hung))
+        faulthandler.dump_traceback()
+        os._exit(1)
 
     worker.notify = notify
