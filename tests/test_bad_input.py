@@ -72,6 +72,7 @@ ACCEPTED = [
     Case("numbers and switches as texts", {"systemd_units_web_port": "8080", "django_app_served_over_tls": "yes"}),
     Case("no allowed hosts with debug on", {"django_app_allowed_hosts": [], "django_app_debug": True}),
     Case("two app hosts with PostgreSQL", POSTGRES, app=("one", "two")),
+    Case("networks to talk to", {"systemd_units_allowed_addresses": ["localhost", "192.0.2.0/24", "2001:db8::1"]}),
 ]
 
 REFUSED = [
@@ -163,6 +164,26 @@ REFUSED = [
     Case("epmd's port for the web", {"systemd_units_web_port": 4369}, SAME_PORT),
     Case("no address", {"systemd_units_web_address": "localhost"}, "systemd_units_web_address must be an IPv4 address"),
     Case("999 in an address", {"systemd_units_web_address": "999.1.1.1"}, "systemd_units_web_address must be an IPv4 "),
+    Case(
+        "name among the allowed addresses",
+        {"systemd_units_allowed_addresses": ["localhost", "mail.example.org"]},
+        "systemd_units_allowed_addresses must list addresses or networks, for example 192.0.2.0/24",
+    ),
+    Case(
+        "no memory for a process",
+        {"systemd_units_process_memory": 0},
+        "systemd_units_process_memory must be a whole number from 1 to",
+    ),
+    Case(
+        "text for a command",
+        {"failure_report_command": f"mail -s {MARK} ops@example.org"},
+        "failure_report_command must be a list, but it is text.",
+    ),
+    Case(
+        "empty word in a command",
+        {"failure_report_command": ["mail", "", MARK]},
+        "failure_report_command has an empty word; list the command and each of its arguments.",
+    ),
     Case(
         "memory limit", {"rabbitmq_memory_limit": "a lot"}, "rabbitmq_memory_limit and rabbitmq_disk_free_limit must be"
     ),
