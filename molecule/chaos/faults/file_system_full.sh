@@ -16,6 +16,8 @@ recovered=$(measure)
 systemctl stop tutorial-feeder tutorial.target
 cp --archive $state/. /run/chaos-copy
 umount $state
+# A write-ahead log that is older than its database would be played into it.
+find $state -mindepth 1 -delete
 cp --archive /run/chaos-copy/. $state/
 rm -r /run/chaos-copy
 systemctl start tutorial-feeder tutorial.target

@@ -38,16 +38,11 @@ for (_, end), (begin, _) in pairwise(runs):
     if begin - end > INTERVAL + TOLERANCE and not any(began <= begin and end <= seen for began, seen, _ in faults):
         problems.append(f"No run between {end} and {begin}")
 
-# systemd 252 and 257 differ in when they follow OnFailure=.
-reports = Path("/var/log/failure-reports").read_text()
-for unit in ("tutorial-web", "tutorial-worker", "tutorial-beat", "rabbitmq-server"):
-    if f"{unit}.service failed on" not in reports:
-        problems.append(f"No failure of {unit} was reported")
-
 failed = output("systemctl", "list-units", "--failed", "--plain", "--no-legend").strip()
 if failed:
     problems.append(failed)
 print(
     f"{len(faults)} faults, {len(runs)} runs, {fed - 1} tokens came in, {expired} expired and {live} live ones are left"
 )
-sys.exit("\n".join(problems))
+if problems:
+    sys.exit("\n".join(problems))
