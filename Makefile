@@ -45,7 +45,7 @@ app-test: setup ## the Django project's own tests
 molecule: setup ## a Debian 12 and a Debian 13 host: check, converge, idempotence, verify
 	molecule/shared/test.sh default
 
-chaos: setup ## what goes wrong in a server's life, one fault after the other on both, some 20 minutes (FAULT=beat_killed)
+chaos: setup ## what goes wrong in a server's life, one fault after the other, some 15 minutes (FAULT=beat_killed)
 	molecule/shared/test.sh chaos
 
 bench: setup ## what provisioning costs beside the tutorial typed by hand (BENCH_DEBIAN=13)
