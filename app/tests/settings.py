@@ -12,3 +12,10 @@ from tutorial.settings import *  # noqa: E402, F403  # the environment must be r
 
 # Hashing as slow as it should be in production would be most of the tests' time.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+# A second database, on a server that conftest.py starts; see the fixture `engine`.
+DATABASES["postgresql"] = {  # noqa: F405  # from the line with the star
+    "ENGINE": "django.db.backends.postgresql",
+    "NAME": "postgres",
+    "USER": "app",
+}

@@ -2,7 +2,8 @@
 
 from celery import shared_task
 from django.core.management import call_command
-from oauth2_provider.models import clear_expired
+
+from tutorial.cleanup import clear_expired
 
 
 @shared_task
