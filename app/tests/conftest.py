@@ -14,6 +14,7 @@ from celery import Celery
 from django.contrib.auth.models import User
 from django.db import connections
 from hypothesis import settings as hypothesis_settings
+from oauth2_provider.models import Application
 from pytest_django import Settings as DjangoSettings
 
 from .postgresql import postgresql
@@ -119,3 +120,10 @@ def celery_app() -> Celery:
 @pytest.fixture
 def user(db: None) -> User:
     return User.objects.create_superuser("operator", password="correct horse")
+
+
+@pytest.fixture
+def owner(db: None) -> dict[str, Any]:
+    """What tokens need; ask for `engine` before it."""
+    owner = User.objects.create(username="owner")
+    return {"user": owner, "application": Application.objects.create(user=owner, client_secret="")}

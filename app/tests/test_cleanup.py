@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from oauth2_provider import models as toolkit
-from oauth2_provider.models import AccessToken, Application, Grant, IDToken, RefreshToken
+from oauth2_provider.models import AccessToken, Grant, IDToken, RefreshToken
 from oauth2_provider.settings import oauth2_settings
 
 from tutorial import cleanup
@@ -92,12 +92,6 @@ options = st.fixed_dictionaries(
         "CLEAR_EXPIRED_TOKENS_BATCH_INTERVAL": st.just(0),
     }
 )
-
-
-@pytest.fixture
-def owner(engine: str) -> dict[str, Any]:
-    user = User.objects.create(username="owner")
-    return {"user": user, "application": Application.objects.create(user=user, client_secret="")}
 
 
 def name() -> str:
@@ -173,7 +167,7 @@ def result(
 
 
 @both_engines
-@hypothesis_settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(graph=graphs, options=options)
 def test_same_rows_go_and_same_lines_are_logged(
     engine: str,
