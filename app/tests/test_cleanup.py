@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -46,43 +46,24 @@ moments = st.builds(
     st.sampled_from([timedelta(0), GRACE, LIFE]),
     st.sampled_from([-1, 0, 1]),
 )
-rows = st.integers(0, 9)
 
 
 @dataclass
-class Access:
-    """An access token, perhaps with the ID token and the source that have these numbers."""
+class Family:
+    """Tokens that belong together: an ID token, an access token with it, a refresh token with that."""
 
-    expires: datetime
-    id_token: int | None = None
-    source: int | None = None
-
-
-@dataclass
-class Refresh:
-    """A refresh token, perhaps with the access token that has this number."""
-
+    id_token: datetime | None = None  # when it expires
+    access: datetime | None = None  # when it expires
+    refresh: bool = False
     revoked: datetime | None = None
-    access: int | None = None
+    source: int | None = None  # the number of the family whose refresh token the access token came from
 
 
-@dataclass
-class Graph:
-    """All tokens; a reference to a row that isn't there, or is taken, is none."""
-
-    id_tokens: list[datetime]
-    access_tokens: list[Access]
-    refresh_tokens: list[Refresh]
-    grants: list[datetime]
+maybe = st.none() | moments
+families = st.builds(Family, maybe, maybe, st.booleans(), maybe, st.none() | st.integers(0, 5))
+graphs = st.tuples(st.lists(families, min_size=4, max_size=8), st.lists(moments, max_size=2))
 
 
-graphs = st.builds(
-    Graph,
-    st.lists(moments, max_size=4),
-    st.lists(st.builds(Access, moments, st.none() | rows, st.none() | rows), max_size=10),
-    st.lists(st.builds(Refresh, st.none() | moments, st.none() | rows), min_size=3, max_size=10),
-    st.lists(moments, max_size=3),
-)
 options = st.fixed_dictionaries(
     {
         "REFRESH_TOKEN_GRACE_PERIOD_SECONDS": st.sampled_from([0, None, int(GRACE.total_seconds())]),
@@ -98,38 +79,30 @@ def name() -> str:
     return f"token {next(number)}"
 
 
-Row = TypeVar("Row")
-
-
-def pick(rows: list[Row], index: int | None, taken: set[int]) -> Row | None:
-    if index is None or index >= len(rows) or index in taken:
-        return None
-    taken.add(index)
-    return rows[index]
-
-
-def build(graph: Graph, owner: dict[str, Any]) -> None:
-    id_tokens = IDToken.objects.bulk_create(IDToken(expires=expires, **owner) for expires in graph.id_tokens)
-    taken: set[int] = set()
-    access_tokens = AccessToken.objects.bulk_create(
-        AccessToken(token=name(), expires=row.expires, id_token=pick(id_tokens, row.id_token, taken), **owner)
-        for row in graph.access_tokens
-    )
-    taken = set()
-    refresh_tokens = RefreshToken.objects.bulk_create(
-        RefreshToken(
-            token=name(), revoked=row.revoked, access_token=pick(access_tokens, row.access, taken), **owner
-        )
-        for row in graph.refresh_tokens
-    )
-    taken = set()
-    for access_token, row in zip(access_tokens, graph.access_tokens, strict=True):
-        source = pick(refresh_tokens, row.source, taken)
-        if source is not None:
-            AccessToken.objects.filter(pk=access_token.pk).update(source_refresh_token=source)
+def build(families: list[Family], grants: list[datetime], owner: dict[str, Any]) -> None:
+    """Make the tokens; a source that isn't there, or that another access token has, is none."""
+    refresh_tokens: dict[int, RefreshToken] = {}
+    access_tokens: list[tuple[AccessToken, int | None]] = []
+    for position, family in enumerate(families):
+        id_token = access_token = None
+        if family.id_token:
+            id_token = IDToken.objects.create(expires=family.id_token, **owner)
+        if family.access:
+            access_token = AccessToken.objects.create(
+                token=name(), expires=family.access, id_token=id_token, **owner
+            )
+            access_tokens.append((access_token, family.source))
+        if family.refresh:
+            refresh_tokens[position] = RefreshToken.objects.create(
+                token=name(), revoked=family.revoked, access_token=access_token, **owner
+            )
+    for access_token, source in access_tokens:
+        if source in refresh_tokens:
+            refresh_token = refresh_tokens.pop(source)
+            AccessToken.objects.filter(pk=access_token.pk).update(source_refresh_token=refresh_token)
     Grant.objects.bulk_create(
         Grant(code=name(), expires=expires, redirect_uri="https://client.example/", **owner)
-        for expires in graph.grants
+        for expires in grants
     )
 
 
@@ -173,7 +146,7 @@ def test_same_rows_go_and_same_lines_are_logged(
     engine: str,
     owner: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
-    graph: Graph,
+    graph: tuple[list[Family], list[datetime]],
     options: dict[str, Any],
 ) -> None:
     caplog.set_level(logging.INFO, logger=cleanup.logger.name)
@@ -182,7 +155,7 @@ def test_same_rows_go_and_same_lines_are_logged(
         patch.multiple(oauth2_settings, **options),
         patch("django.utils.timezone.now", return_value=NOW),
     ):
-        build(graph, owner)
+        build(*graph, owner)
         assert lists_are_right()
         with undone(engine):
             theirs = result(toolkit.clear_expired, caplog)
@@ -195,8 +168,7 @@ def test_same_rows_go_and_same_lines_are_logged(
 
 
 def both(owner: dict[str, Any]) -> tuple[list[AccessToken], list[RefreshToken]]:
-    graph = Graph([NOW] * 2, [Access(NOW, 0, None), Access(NOW, None, None)], [Refresh(None, 0)], [])
-    build(graph, owner)
+    build([Family(NOW, NOW, refresh=True), Family(None, NOW), Family(NOW)], [], owner)
     return list(AccessToken.objects.order_by("pk")), list(RefreshToken.objects.order_by("pk"))
 
 
@@ -253,17 +225,17 @@ def test_two_at_once_delete_each_row_once(
 ) -> None:
     caplog.set_level(logging.INFO, logger=cleanup.logger.name)
     old = timezone.now() - 2 * LIFE
+    heirs = [Family(None, old, source=150 + i) for i in range(50)]
     build(
-        Graph(
-            [old] * 150,
-            [Access(old, i if i < 100 else None, i + 100 if i < 50 else None) for i in range(200)],
-            [Refresh(old if i >= 100 else None, i if i < 100 else None) for i in range(200)],
-            [old] * 50,
-        ),
+        [Family(old, old, refresh=True)] * 50
+        + heirs
+        + [Family(refresh=True)] * 50
+        + [Family(refresh=True, revoked=old)] * 50,
+        [old] * 50,
         owner,
     )
     before = sum(model.objects.count() for model in MODELS)
-    assert before == 600
+    assert before == 350
     together = threading.Barrier(2)
 
     def run(clear: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from tutorial import cleanup, schema
 
 from .conftest import both_engines_for_real
-from .test_cleanup import Access, Graph, Refresh, build, lists_are_right, tables
+from .test_cleanup import Family, build, lists_are_right, tables
 
 INDEXES = {index.name for _, _, index in schema.INDEXES}
 
@@ -28,7 +28,7 @@ def test_they_survive_the_toolkits_migrations_backwards_and_forwards(
     engine: str, owner: dict[str, Any]
 ) -> None:
     now = timezone.now()
-    build(Graph([now] * 3, [Access(now, 0), Access(now, 1), Access(now)], [Refresh(None, 1)], [now]), owner)
+    build([Family(now, now), Family(now, now, refresh=True), Family(now), Family(None, now)], [now], owner)
 
     # 0018 adds a column, for which SQLite builds the tables anew.
     for target in ("0017", "0022"):
@@ -57,7 +57,7 @@ def test_what_somebody_dropped_comes_back_with_the_next_migrate(engine: str, own
     with connections[engine].cursor() as cursor:
         cursor.execute("DROP INDEX tutorial_access_expires")
         cursor.execute(drop.format("tutorial_unpaired_accesstoken_token_insert"))
-    build(Graph([], [Access(now)], [], []), owner)
+    build([Family(None, now)], [], owner)
     assert not lists_are_right()
 
     with CaptureQueriesContext(connections[engine]) as queries:
@@ -100,10 +100,7 @@ def test_migrate_with_nothing_to_do_changes_nothing() -> None:
 @pytest.mark.django_db
 def test_idle_tick_searches_and_scans_nothing(owner: dict[str, Any]) -> None:
     later = timezone.now() + timedelta(hours=1)
-    build(
-        Graph([later] * 5, [Access(later, i) for i in range(5)], [Refresh(None, i) for i in range(5)], []),
-        owner,
-    )
+    build([Family(later, later, refresh=True)] * 5, [], owner)
     with CaptureQueriesContext(connection) as queries:
         cleanup.clear_expired()
 
