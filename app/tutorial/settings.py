@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from django.conf import global_settings
 from environs import FileAwareEnv, validate
+from kombu import Queue
 
 from tutorial.secret_key import local_secret_key
 
@@ -211,6 +212,12 @@ CELERY_EVENT_SERIALIZER = "json"
 CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = "UTC"
 
+# The broker gives the chores to one worker at a time, whichever it is, so that none runs beside itself.
+CELERY_TASK_QUEUES = [
+    Queue("celery"),
+    Queue("maintenance", routing_key="maintenance", queue_arguments={"x-single-active-consumer": True}),
+]
+CELERY_TASK_ROUTES = {"tutorial.tasks.*": {"queue": "maintenance"}}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_RESULT_EXPIRES = None  # else beat adds a task that cleans a result backend that isn't there
 CELERY_TASK_ACKS_LATE = True
