@@ -9,7 +9,7 @@ APPLICATION = 1
 DAY = 24 * 3600  # seconds
 
 
-def _time(seconds: str) -> str:
+def sql_time(seconds: str) -> str:
     """Return SQL for the time that is so many seconds (SQL, too) from now."""
     if connection.vendor == "sqlite":
         return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', ({seconds}) || ' seconds')"
@@ -24,7 +24,7 @@ def _checksum(prefix: str) -> str:
 
 
 def _insert(table: str, n: int, where: str = "true", **columns: str) -> None:
-    columns |= {"created": _time("0"), "updated": _time("0")}
+    columns |= {"created": sql_time("0"), "updated": sql_time("0")}
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO oauth2_provider_{table} ({', '.join(columns)}) {NUMBERS.format(n=n)} "
@@ -54,14 +54,14 @@ def tokens(n: int, *, first: int, expire: str, paired: str, id_token: str) -> No
     key = f"{first} + i"
     common = {"id": key, "scope": "'read'", "application_id": str(APPLICATION), "user_id": str(USER)}
     uuid = "lower(hex(randomblob(16)))" if connection.vendor == "sqlite" else f"md5('{first}j' || i)::uuid"
-    _insert("idtoken", n, id_token, **common, jti=uuid, expires=_time(expire))
+    _insert("idtoken", n, id_token, **common, jti=uuid, expires=sql_time(expire))
     _insert(
         "accesstoken",
         n,
         **common,
         token="''",
         token_checksum=_checksum(f"a{first}"),
-        expires=_time(expire),
+        expires=sql_time(expire),
         id_token_id=f"CASE WHEN {id_token} THEN {key} END",
         resource="'[]'",
     )
@@ -80,7 +80,7 @@ def revoked(n: int, *, first: int, seconds: str) -> None:
         token_checksum=_checksum(f"v{first}"),
         application_id=str(APPLICATION),
         user_id=str(USER),
-        revoked=_time(seconds),
+        revoked=sql_time(seconds),
         resource="'[]'",
     )
 
@@ -102,7 +102,7 @@ def grants(n: int, *, first: int, expire: str) -> None:
         n,
         id=f"{first} + i",
         code=_checksum(f"g{first}"),
-        expires=_time(expire),
+        expires=sql_time(expire),
         redirect_uri="'https://client.example/'",
         scope="''",
         code_challenge="''",
