@@ -44,7 +44,8 @@ app-test: setup ## the Django project's own tests
 molecule: setup ## a Debian 12 and a Debian 13 host: check, converge, idempotence, verify
 	molecule/shared/test.sh default
 
-bench: setup ## what provisioning costs beside the tutorial typed by hand (BENCH_DEBIAN=13)
+bench: setup ## what clean-up, tokens and provisioning cost; a quarter of an hour (BENCH_DEBIAN=13)
+	cd app && python -m bench
 	molecule/bench/run.py
 
 setup: .venv/.stamp ## install what the other verbs need

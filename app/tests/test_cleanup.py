@@ -140,7 +140,7 @@ def result(
 
 
 @both_engines
-@hypothesis_settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(graph=graphs, options=options)
 def test_same_rows_go_and_same_lines_are_logged(
     engine: str,

@@ -5,14 +5,17 @@ Here an index, or the lists that triggers keep (see `tutorial.schema`), lead to 
 in short transactions. `tests/test_cleanup.py` holds the two functions against each other.
 """
 
+import json
 import time
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import router, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F, Lookup, QuerySet
 from django.db.models.deletion import get_candidate_relations_to_delete
 from django.db.models.signals import post_delete, pre_delete
+from django.db.models.sql.compiler import SQLCompiler
 from django.utils import timezone
 from oauth2_provider import models as toolkit
 from oauth2_provider.settings import oauth2_settings
@@ -57,15 +60,17 @@ def clear_expired() -> None:
     orphans = refresh_tokens.filter(revoked__isnull=True, access_token__isnull=True)
     logger.info("%s Orphaned refresh tokens deleted", _delete(orphans, "access_token_id", "revoked", "pk"))
 
+    pairs = 0
     if expired_until:
         idle = refresh_tokens.filter(revoked__isnull=True, access_token__expires__lte=expired_until)
-        logger.info("%s Expired refresh tokens deleted", _delete(idle, "access_token__expires"))
+        pairs = _delete(idle, "access_token__expires", with_access_tokens=True)
+        logger.info("%s Expired refresh tokens deleted", pairs)
     else:
         logger.info("refresh_expire_at is %s. No expired refresh tokens deleted.", expired_until)
 
     access_tokens = toolkit.AccessToken.objects.filter(refresh_token__isnull=True, expires__lt=now)
     deleted = _delete(access_tokens, "expires", listed=UnpairedAccessToken.objects.filter(expires__lt=now))
-    logger.info("%s Expired access tokens deleted", deleted)
+    logger.info("%s Expired access tokens deleted", pairs + deleted)
 
     id_tokens = toolkit.IDToken.objects.filter(access_token__isnull=True, expires__lt=now)
     deleted = _delete(id_tokens, "expires", listed=UnpairedIDToken.objects.filter(expires__lt=now))
@@ -114,35 +119,72 @@ def refresh_token_limits(now: datetime) -> tuple[datetime | None, datetime | Non
     return now - timedelta(seconds=oauth2_settings.REFRESH_TOKEN_GRACE_PERIOD_SECONDS or 0), expired_until
 
 
-def _delete(expired: QuerySet[Any], *order: str, listed: QuerySet[Any] | None = None) -> int:
+class OneOf(Lookup):
+    """Compares with a list of integers that travels as one parameter, in a tenth of the time of thousands.
+
+    A subquery with a limit in its place might be run many times over by PostgreSQL.
+    """
+
+    lookup_name = "one_of"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, tuple[Any, ...]]:
+        """Return SQLite's form of it."""
+        column, parameters = self.process_lhs(compiler, connection)
+        one_of = "IN (SELECT value FROM json_each(%s))"
+        return f"{column} {one_of}", (*parameters, json.dumps(self.rhs))
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, tuple[Any, ...]]:
+        """Return PostgreSQL's form of it."""
+        column, parameters = self.process_lhs(compiler, connection)
+        return f"{column} = ANY(%s)", (*parameters, self.rhs)
+
+
+def _delete(
+    expired: QuerySet[Any],
+    *order: str,
+    listed: QuerySet[Any] | None = None,
+    with_access_tokens: bool = False,
+) -> int:
     """Delete the rows `expired` in batches; return how many rows that were.
 
     Args:
         expired: the rows, as the toolkit's own query has them.
         order: lookups by which an index yields the rows in question and no others.
         listed: a list with that order, whose primary keys are those of `expired`.
+        with_access_tokens: whether the access token of each row, all have one, goes in the same batch.
     """
     model, using = expired.model, router.db_for_write(expired.model)
+    access_tokens = toolkit.AccessToken.objects.using(using)
     rows = (expired if listed is None else listed).using(using).order_by(*order)
     size = oauth2_settings.CLEAR_EXPIRED_TOKENS_BATCH_SIZE
+    if with_access_tokens:
+        size = max(size // 2, 1)
     total, rest = 0, rows
     # Each batch begins where the first row is: else PostgreSQL steps over all that it has deleted.
     while (first := rest.values_list(order[-1], flat=True).first()) is not None:
         rest = rows.filter(**{f"{order[-1]}__gte": first})
         with transaction.atomic(using=using):
             # Rows that another clean-up or a request works on are skipped, so that none waits for the other.
-            batch = rest.select_for_update(skip_locked=True)
-            target = model.objects.using(using)
-            if listed is not None:
-                target = expired.using(using)  # in case the list is wrong
-            if model is toolkit.RefreshToken:
-                # What on_delete=SET_NULL means. A row that is referred to in this very moment stays.
-                heirs = toolkit.AccessToken.objects.using(using)
-                heirs.filter(source_refresh_token__in=batch[:size]).update(source_refresh_token=None)
-                batch = batch.filter(~Exists(heirs.filter(source_refresh_token=OuterRef("pk"))))
-            deleted: int = target.filter(pk__in=batch[:size])._raw_delete(using)
+            locked = rest.select_for_update(skip_locked=True)
+            if with_access_tokens:
+                pairs = dict(locked.values_list("pk", "access_token_id")[:size])
+                batch = list(pairs)
+            else:
+                batch = list(locked.values_list("pk", flat=True)[:size])
+            if model is toolkit.RefreshToken:  # what on_delete=SET_NULL means
+                heirs = access_tokens.filter(OneOf(F("source_refresh_token"), batch))
+                heirs.update(source_refresh_token=None)
+            if with_access_tokens:
+                # Before what refers to them, so that the triggers need not list them for a moment.
+                access_tokens.filter(OneOf(F("pk"), list(pairs.values())))._raw_delete(using)
+            # A list of tokens may be wrong, but not lead to what the toolkit would keep.
+            target = (model.objects if listed is None else expired).using(using)
+            deleted: int = target.filter(OneOf(F("pk"), batch))._raw_delete(using)
         total += deleted
         time.sleep(oauth2_settings.CLEAR_EXPIRED_TOKENS_BATCH_INTERVAL)  # others get their turn
-        if deleted < size:
+        if len(batch) < size:
             break
     return total

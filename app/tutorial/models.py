@@ -5,13 +5,22 @@ another table. So the database itself keeps these two tables, by the triggers in
 """
 
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class RowKey(models.BigIntegerField):  # type: ignore[type-arg]  # Django's class takes none at run time
+    """A big integer that SQLite uses as the row's own number, so that the key needs no index beside it."""
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
+        """Return `integer` for SQLite, which makes just that a key of this kind."""
+        return "integer" if connection.vendor == "sqlite" else super().db_type(connection)
 
 
 class Unpaired(models.Model):
     """A token that nothing refers to: its primary key, and when it expires."""
 
     # No foreign key: a trigger removes the row together with the token.
-    token = models.BigIntegerField(primary_key=True)
+    token = RowKey(primary_key=True)
     expires = models.DateTimeField(db_index=True)
 
     class Meta:

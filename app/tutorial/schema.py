@@ -105,7 +105,7 @@ KEYS = {
     },
 }
 TRIGGER = {
-    "sqlite": """CREATE TRIGGER {name} AFTER {event} {of} ON "{table}" BEGIN {body} END""",
+    "sqlite": """CREATE TRIGGER {name} AFTER {event} {of} ON "{table}" {when} BEGIN {body} END""",
     "postgresql": """
         CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NULL; END $$;
         CREATE TRIGGER {name} AFTER {event} ON "{table}" REFERENCING {rows}
@@ -219,11 +219,14 @@ def _create_triggers(connection: BaseDatabaseWrapper) -> None:
         for pairing in PAIRINGS:
             for name, side, event, columns in pairing.triggers:
                 keys = KEYS[vendor][event].format(key=columns[0], columns=", ".join(columns))
-                body = (LOCK if vendor == "postgresql" else "") + BODIES[side, event]
+                # Whoever changes the token itself has locked its row.
+                lock = LOCK if vendor == "postgresql" and side == "holder" else ""
+                body = lock + BODIES[side, event]
                 body = body.format(keys=keys, **pairing.tables)
                 names = {"name": name, "event": event, "table": pairing.tables[side], "rows": ROWS[event]}
                 of = f"OF {', '.join(columns)}" if event == "update" else ""
-                cursor.execute(TRIGGER[vendor].format(of=of, body=body, **names))
+                when = "" if event == "update" else f"WHEN {keys} IS NOT NULL"
+                cursor.execute(TRIGGER[vendor].format(of=of, when=when, body=body, **names))
             # After the triggers: on PostgreSQL these have waited for every unfinished writer.
             pairing.unpaired._default_manager.using(connection.alias).all().delete()
             cursor.execute(FILL.format(**pairing.tables))

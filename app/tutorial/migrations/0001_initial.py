@@ -5,6 +5,8 @@ from typing import ClassVar
 from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 
+from tutorial.models import RowKey
+
 
 class Migration(migrations.Migration):
     """Two empty tables, filled after the migration by tutorial.schema."""
@@ -15,7 +17,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name=name,
             fields=[
-                ("token", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("token", RowKey(primary_key=True, serialize=False)),
                 ("expires", models.DateTimeField(db_index=True)),
             ],
             options={"abstract": False},
