@@ -5,7 +5,7 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,56 @@ import pytest
 from celery import Celery
 from django.contrib.auth.models import User
 from django.db import connections
+from hypothesis import settings as hypothesis_settings
+from oauth2_provider.models import Application
+from pytest_django import Settings as DjangoSettings
+
+from .postgresql import postgresql
 
 APP = Path(__file__).parent.parent
 # A password of which a shell, systemd, a URL parser or a template would each mangle some part.
 TORTURE = 'a$b`c"d\\e%f@g/h#i j{k}' + "\N{GREEK SMALL LETTER LAMDA}'${HOME}{{USER}}"
 
 
+# The same examples at every run, and no file of those that failed.
+hypothesis_settings.register_profile("project", derandomize=True, database=None, deadline=None)
+hypothesis_settings.load_profile("project")
+
+
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     # In a file, as deployed: a database in memory has neither WAL nor a second writer.
     file = tmp_path_factory.mktemp("database") / "test.sqlite3"
     connections["default"].settings_dict["TEST"]["NAME"] = str(file)
+    with postgresql() as server:
+        connections["postgresql"].settings_dict |= server
+        yield
+
+
+class PostgreSQLRouter:
+    """Sends every query to the second database."""
+
+    def db_for_read(self, model: object, **_: object) -> str:
+        return "postgresql"
+
+    def db_for_write(self, model: object, **_: object) -> str:
+        return "postgresql"
+
+    def allow_relation(self, one: object, other: object, **_: object) -> bool:
+        return True
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, settings: DjangoSettings) -> str:
+    """Run a test on both; return the alias of the database. Needs the mark `both_engines`."""
+    if request.param == "sqlite":
+        return "default"
+    settings.DATABASE_ROUTERS = [f"{__name__}.PostgreSQLRouter"]
+    return "postgresql"
+
+
+both_engines = pytest.mark.django_db(databases=["default", "postgresql"])
+both_engines_for_real = pytest.mark.django_db(databases=["default", "postgresql"], transaction=True)
 
 
 @pytest.fixture
@@ -81,3 +120,10 @@ def celery_app() -> Celery:
 @pytest.fixture
 def user(db: None) -> User:
     return User.objects.create_superuser("operator", password="correct horse")
+
+
+@pytest.fixture
+def owner(db: None) -> dict[str, Any]:
+    """What tokens need; ask for `engine` before it."""
+    owner = User.objects.create(username="owner")
+    return {"user": owner, "application": Application.objects.create(user=owner, client_secret="")}

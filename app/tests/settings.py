@@ -11,4 +11,11 @@ os.environ["DJANGO_SECRET_KEY"] = "not secret, and long enough for Django's own 
 from tutorial.settings import *  # noqa: E402, F403  # the environment must be ready before
 
 # Hashing as slow as it should be in production would be most of the tests' time.
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *PASSWORD_HASHERS]  # noqa: F405  # as above
+
+# A second database, on a server that conftest.py starts; see the fixture `engine`.
+DATABASES["postgresql"] = {  # noqa: F405  # from the line with the star
+    "ENGINE": "django.db.backends.postgresql",
+    "NAME": "postgres",
+    "USER": "app",
+}

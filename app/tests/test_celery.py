@@ -31,6 +31,28 @@ def test_beat_reads_the_database_without_being_told_and_adds_no_task(celery_app:
     assert celery_app.conf.result_expires is None
 
 
+def test_chores_have_a_queue_for_one_worker_at_a_time(celery_app: Celery) -> None:
+    celery_app.loader.import_default_modules()
+    chores = [name for name in celery_app.tasks if name.startswith("tutorial.tasks.")]
+    assert len(chores) == 4
+
+    for chore in chores:
+        queue = celery_app.amqp.router.route({}, chore)["queue"]
+        assert queue.name == queue.routing_key == "maintenance"
+        assert queue.queue_arguments == {"x-single-active-consumer": True}
+
+
+def test_other_tasks_have_celerys_own_queue(celery_app: Celery) -> None:
+    queue = celery_app.amqp.router.route({}, "celery.ping")["queue"]
+
+    assert (queue.name, queue.exchange.name, queue.routing_key) == ("celery", "celery", "celery")
+    assert queue.queue_arguments is None
+
+
+def test_worker_takes_from_both_queues(celery_app: Celery) -> None:
+    assert set(celery_app.amqp.queues.consume_from) == {"celery", "maintenance"}
+
+
 def test_network_cuts_are_survived(celery_app: Celery) -> None:
     assert celery_app.conf.broker_heartbeat == 10
     assert celery_app.conf.broker_channel_error_retry is True

@@ -7,10 +7,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.utils import timezone
-from oauth2_provider.models import AccessToken, Application, Grant, RefreshToken
+from oauth2_provider.models import AccessToken, Application, DeviceGrant, Grant, RefreshToken
 from oauth2_provider.settings import oauth2_settings
 
-from tutorial.tasks import clear_sessions, clear_tokens
+from tutorial.tasks import clear_cimd_applications, clear_device_grants, clear_sessions, clear_tokens
 
 HOUR = timedelta(hours=1)
 REFRESH_TOKEN_LIFE = timedelta(seconds=oauth2_settings.REFRESH_TOKEN_EXPIRE_SECONDS)
@@ -102,3 +102,26 @@ def test_expired_session_goes_and_live_one_stays() -> None:
     clear_sessions()
 
     assert list(Session.objects.all()) == [live]
+
+
+@pytest.mark.django_db
+def test_expired_device_grant_goes_and_live_one_stays(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="tutorial.tasks")
+    for name, expires in {"expired": timezone.now() - HOUR, "live": timezone.now() + HOUR}.items():
+        DeviceGrant.objects.create(client_id="x", device_code=name, user_code=name, expires=expires)
+
+    clear_device_grants()
+
+    assert DeviceGrant.objects.get().device_code == "live"
+    assert caplog.messages == ["1 Expired device grants deleted"]
+
+
+@pytest.mark.django_db
+def test_application_goes_when_its_metadata_document_has_expired() -> None:
+    for name, expires in {"expired": timezone.now() - HOUR, "live": timezone.now() + HOUR}.items():
+        Application.objects.create(client_id=name, registration_source="cimd", cimd_expires_at=expires)
+    Application.objects.create(client_id="by hand")
+
+    clear_cimd_applications()
+
+    assert set(Application.objects.values_list("client_id", flat=True)) == {"live", "by hand"}

@@ -49,18 +49,31 @@ def edited(tmp_path: Path) -> Edit:
 def test_plain_loaddata_works_on_an_empty_database() -> None:
     call_command("loaddata", "periodic_tasks", verbosity=0)
 
-    tasks = {task.name: task for task in PeriodicTask.objects.all()}
-    assert {name: task.task for name, task in tasks.items()} == {
-        NAME: "tutorial.tasks.clear_tokens",
-        "clear expired sessions": "tutorial.tasks.clear_sessions",
+    tasks = {
+        task.name: (task.task, str(task.interval), task.expire_seconds, task.enabled)
+        for task in PeriodicTask.objects.all()
     }
-    for task in tasks.values():
-        assert (task.enabled, str(task.interval), task.expire_seconds) == (True, "every 10 seconds", 9)
+    assert tasks == {
+        NAME: ("tutorial.tasks.clear_tokens", "every 10 seconds", 9, True),
+        "clear expired sessions": ("tutorial.tasks.clear_sessions", "every 10 seconds", 9, True),
+        "clear expired device grants": ("tutorial.tasks.clear_device_grants", "every hour", 3540, True),
+        "clear unused CIMD applications": (
+            "tutorial.tasks.clear_cimd_applications",
+            "every day",
+            86_340,
+            False,
+        ),
+    }
 
 
 @pytest.mark.django_db
 def test_shipped_fixture_loads_by_name() -> None:
-    assert load(SHIPPED)["created"] == [NAME, "clear expired sessions"]
+    assert load(SHIPPED)["created"] == [
+        NAME,
+        "clear expired sessions",
+        "clear expired device grants",
+        "clear unused CIMD applications",
+    ]
     assert load(SHIPPED)["changed"] is False
 
 

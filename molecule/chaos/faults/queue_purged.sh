@@ -1,2 +1,2 @@
 # The queue is emptied.
-timeout 30 rabbitmqctl --quiet purge_queue --vhost tutorial celery
+timeout 30 rabbitmqctl --quiet purge_queue --vhost tutorial maintenance

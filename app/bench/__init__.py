@@ -1,0 +1,1 @@
+"""Measures the app; see docs/performance.md. Not used by the app itself."""

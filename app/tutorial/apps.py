@@ -1,0 +1,25 @@
+"""What the project adds to Django when it starts."""
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate, pre_migrate
+
+
+class TutorialConfig(AppConfig):
+    """The project's own application."""
+
+    name = "tutorial"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Keep indexes and triggers on the toolkit's tables through every `migrate`; refuse weak secrets."""
+        # Only now are the models loaded.
+        from oauth2_provider.models import get_application_model
+
+        from tutorial import schema
+        from tutorial.client_secrets import validate_client_secret
+
+        pre_migrate.connect(schema.before_migrate, sender=self)
+        post_migrate.connect(schema.after_migrate, sender=self)
+        # The one place that the Admin, the toolkit's own pages and `createapplication` have in common.
+        # It isn't part of the field's migration state.
+        get_application_model()._meta.get_field("client_secret").validators.append(validate_client_secret)
