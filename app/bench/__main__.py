@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from bench.schedule import EVERY, measure
 from tests.postgresql import postgresql
 
 Result = dict[str, Any]
@@ -207,6 +208,27 @@ def requests(places: dict[str, Engine]) -> None:
         row(engine, "one round", "with indexes and triggers", f"{ours:.1f}", f"{ours / slow:.1f}")
 
 
+def schedule(places: dict[str, Engine], seconds: int) -> None:
+    """Beat without a worker, beside a sleeper."""
+    title = f"Schedule: lateness of an interval of {EVERY} s, in ms"
+    head(title, "engine", "who", "p50", "p90", "p99", "longest")
+    effects = {}
+    for engine, place in places.items():
+        place.create("beat")
+        place.run("beat", "fill", "live", "1000")
+        place.run("beat", "schedule", str(EVERY))
+
+        def change(every: int, place: Engine = place) -> float:
+            return float(place.run("beat", "change", str(every))["time"])
+
+        beat, sleeper, effects[engine] = measure(place.environment("beat"), change, seconds)
+        row(engine, "beat", *beat)
+        row(engine, "a sleeper", *sleeper)
+    head("Schedule: seconds from a change in the Admin to the first run by it", "engine", "each", "longest")
+    for engine, each in effects.items():
+        row(engine, ", ".join(f"{effect:.1f}" for effect in each), f"{max(each):.1f}")
+
+
 def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -217,6 +239,9 @@ def main() -> None:
         parser.add_argument(name, type=int, nargs="*", default=sizes, metavar="N", help=what)
     parser.add_argument(
         "--toolkit-up-to", type=int, default=10**5, metavar="N", help="largest for the toolkit"
+    )
+    parser.add_argument(
+        "--schedule", type=int, default=60, metavar="SECONDS", help="on each engine; 0 leaves it out"
     )
     parser.add_argument("--no-requests", action="store_true", help="leave out the token requests")
     arguments = parser.parse_args()
@@ -237,6 +262,8 @@ def main() -> None:
             backlog(places, arguments.backlog, arguments.toolkit_up_to)
         if not arguments.no_requests:
             requests(places)
+        if arguments.schedule:
+            schedule(places, arguments.schedule)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from django.core.management.color import no_style  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.test import Client  # noqa: E402
 from django.utils import timezone  # noqa: E402
+from django_celery_beat.models import IntervalSchedule, PeriodicTask  # noqa: E402
 from oauth2_provider import models as toolkit  # noqa: E402
 from oauth2_provider.settings import oauth2_settings  # noqa: E402
 
@@ -171,6 +172,25 @@ def requests(hasher: str) -> Result:
             raise SystemExit(response.text)
         count += 1
     return {"rate": count / (time.perf_counter() - begin)}
+
+
+def schedule(steady: str) -> Result:
+    """Make a task that is due every so many seconds, and one that is due every hour."""
+    for name, every in {"steady": int(steady), "changing": 3600}.items():
+        interval, _ = IntervalSchedule.objects.get_or_create(every=every, period="seconds")
+        PeriodicTask.objects.create(
+            name=name, task="tutorial.tasks.clear_tokens", interval=interval, last_run_at=timezone.now()
+        )
+    return {}
+
+
+def change(every: str) -> Result:
+    """Change the second one's interval, as the Admin does; return the moment."""
+    interval, _ = IntervalSchedule.objects.get_or_create(every=int(every), period="seconds")
+    task = PeriodicTask.objects.get(name="changing")
+    task.interval = interval
+    task.save()
+    return {"time": time.time()}
 
 
 if __name__ == "__main__":
