@@ -1,26 +1,25 @@
 # The file system of the database is full for 20 seconds. For that it is moved to a small one.
-state=/var/lib/tutorial small=/run/chaos-small
+state=/var/lib/tutorial copy=/run/chaos-copy
 systemctl stop tutorial-feeder tutorial.target
-mkdir -p $small
-mount -t tmpfs -o size=8M,mode=0700 tmpfs $small
-cp --archive $state/. $small/
-chown --reference=$state $small
-mount --move $small $state 2>/dev/null || mount --bind $small $state
+cp --archive $state $copy
+mount -t tmpfs -o size=8M,mode=0700 tmpfs $state
+chown --reference=$copy $state
+cp --archive $copy/. $state/
+rm -r $copy
 systemctl start tutorial-feeder tutorial.target
 dd if=/dev/zero of=$state/filler bs=4k status=none 2>/dev/null || true
 sleep 20
 rm $state/filler
 ended=$(now)
-wait_for tutorial-worker "$ended" "$cleared" >/dev/null
-recovered=$(measure)
+measured=$(measure)
 systemctl stop tutorial-feeder tutorial.target
-cp --archive $state/. /run/chaos-copy
+cp --archive $state $copy
 umount $state
 # A write-ahead log that is older than its database would be played into it.
 find $state -mindepth 1 -delete
-cp --archive /run/chaos-copy/. $state/
-rm -r /run/chaos-copy
+cp --archive $copy/. $state/
+rm -r $copy
 systemctl start tutorial-feeder tutorial.target
 wait_for tutorial-worker "$(now)" "$cleared" >/dev/null
-echo "$recovered"
+echo "$measured"
 exit

@@ -26,8 +26,8 @@ if live != 20:
     problems.append(f"{live} of 20 live tokens are left")
 
 read = ("journalctl", "--quiet", "--unit=tutorial-worker", "--output=short-unix")
-ran = re.compile(r"^(\S+) .*Task tutorial\.tasks\.clear_tokens\[.*\] succeeded in ([0-9.e-]+)s")
-runs = [(float(end) - float(took), float(end)) for end, took in re.findall(ran.pattern, output(*read), re.MULTILINE)]
+ran = re.compile(r"^(\S+) .*Task tutorial\.tasks\.clear_tokens\[.*\] succeeded in ([0-9.e-]+)s", re.MULTILINE)
+runs = [(float(end) - float(took), float(end)) for end, took in ran.findall(output(*read))]
 noted = [line.split() for line in Path("/var/log/chaos").read_text().splitlines()]
 faults = [(float(began), float(seen), name) for name, began, seen, _ in noted]
 

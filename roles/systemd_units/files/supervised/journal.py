@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from typing import Any
 
 # journald's numbers, from syslog(3).
 PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
@@ -22,10 +23,10 @@ class PriorityFormatter(logging.Formatter):
         return "\n".join(f"<{priority}>{line}" for line in self.inner.format(record).splitlines())
 
 
-def _is_the_journal(stream: object) -> bool:
+def _is_the_journal(stream: Any) -> bool:
     """Tell whether the journal reads the stream (JOURNAL_STREAM in systemd.exec(5))."""
     try:
-        state = os.fstat(stream.fileno())  # type: ignore[attr-defined]  # what has no such method is not the journal
+        state = os.fstat(stream.fileno())
     except (AttributeError, OSError, ValueError):
         return False
     return os.environ.get("JOURNAL_STREAM") == f"{state.st_dev}:{state.st_ino}"
