@@ -4,7 +4,7 @@ import secrets
 import time
 from datetime import timedelta
 
-from django.db import Error, close_old_connections
+from django.db import Error, close_old_connections, transaction
 from django.utils import timezone
 from oauth2_provider.models import AccessToken
 
@@ -20,8 +20,9 @@ def live():
 
 
 if live() == 0:
-    for _ in range(LIVE):
-        put(timezone.now() + timedelta(days=1), "live")
+    with transaction.atomic():  # all or none: a start that fails half-way must not pass for tokens that were lost
+        for _ in range(LIVE):
+            put(timezone.now() + timedelta(days=1), "live")
 while True:
     close_old_connections()
     try:
