@@ -1,6 +1,7 @@
 """The Celery application, as worker and beat see it."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 from celery import Celery
 
@@ -40,6 +41,16 @@ def test_chores_have_a_queue_for_one_worker_at_a_time(celery_app: Celery) -> Non
         queue = celery_app.amqp.router.route({}, chore)["queue"]
         assert queue.name == queue.routing_key == "maintenance"
         assert queue.queue_arguments == {"x-single-active-consumer": True}
+
+
+def test_limit_of_one_message_is_for_the_chores_alone(celery_app: Celery) -> None:
+    channel = Mock()
+    for name, limits in {"maintenance": [(0, 1, False), (0, 0, False)], "celery": []}.items():
+        channel.reset_mock()
+        celery_app.amqp.queues[name].bind(channel).consume("tag", print)
+
+        assert [call.args for call in channel.basic_qos.mock_calls] == limits
+        channel.basic_consume.assert_called_once()
 
 
 def test_other_tasks_have_celerys_own_queue(celery_app: Celery) -> None:

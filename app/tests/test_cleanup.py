@@ -13,11 +13,12 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import connection, connections, transaction
-from django.db.models import Model
+from django.db.models import CASCADE, ForeignKey, Model
 from django.db.models.signals import ModelSignal, post_delete, pre_delete
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -343,6 +344,57 @@ def test_without_triggers_the_toolkit_does_the_work(caplog: pytest.LogCaptureFix
         cursor.execute("DROP TRIGGER tutorial_unpaired_idtoken_holder_delete")
 
     assert "lacks triggers" in left_to_the_toolkit(caplog)
+
+
+@pytest.fixture
+def note(db: None) -> Iterator[type[Model]]:
+    """A model of the project's, whose rows go with their access token."""
+
+    class Note(Model):
+        access_token = ForeignKey(AccessToken, on_delete=CASCADE)
+
+        class Meta:
+            app_label = "tutorial"
+
+        def __str__(self) -> str:
+            return f"note {self.pk}"
+
+    apps.clear_cache()  # so that the toolkit's model knows of it
+    with connection.cursor() as cursor:
+        cursor.execute('CREATE TABLE "tutorial_note" ("id" integer PRIMARY KEY, "access_token_id" bigint)')
+    yield Note
+    del apps.all_models["tutorial"]["note"]
+    apps.clear_cache()
+
+
+def test_what_refers_to_a_token_goes_with_it(
+    note: type[Model], owner: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    now = timezone.now()
+    build([Family(None, now - LIFE), Family(None, now + LIFE)], [], owner)
+    expired, live = AccessToken.objects.order_by("expires")
+    for token in (expired, live):
+        note._default_manager.create(access_token=token)
+
+    line = left_to_the_toolkit(caplog)
+
+    assert line.endswith("tutorial.note> refers to it")
+    assert list(AccessToken.objects.all()) == [live]
+    assert list(note._default_manager.values_list("access_token", flat=True)) == [live.pk]
+
+
+@both_engines
+def test_wrong_list_neither_misleads_nor_keeps_it_from_ending(engine: str, owner: dict[str, Any]) -> None:
+    later = timezone.now() + LIFE
+    build([Family(None, later)] * 5, [], owner)
+    UnpairedAccessToken.objects.update(expires=timezone.now() - LIFE)
+
+    with patch.multiple(
+        oauth2_settings, CLEAR_EXPIRED_TOKENS_BATCH_SIZE=2, CLEAR_EXPIRED_TOKENS_BATCH_INTERVAL=0
+    ):
+        cleanup.clear_expired()
+
+    assert AccessToken.objects.count() == 5
 
 
 @pytest.mark.django_db

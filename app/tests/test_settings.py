@@ -67,6 +67,12 @@ def test_read_only_release_without_a_key_is_refused_with_what_to_set() -> None:
         local_secret_key(Path("/proc/.secret_key"))
 
 
+def test_former_keys_are_read_a_line_each(settings_with: Settings) -> None:
+    assert settings_with()["SECRET_KEY_FALLBACKS"] == []
+    assert settings_with(DJANGO_SECRET_KEY_FALLBACKS="")["SECRET_KEY_FALLBACKS"] == []
+    assert settings_with(DJANGO_SECRET_KEY_FALLBACKS="a,b c\nd")["SECRET_KEY_FALLBACKS"] == ["a,b c", "d"]
+
+
 def test_given_key_leaves_no_file(settings_with: Settings, project: Path) -> None:
     assert settings_with(DJANGO_SECRET_KEY="given")["SECRET_KEY"] == "given"
     assert not (project / ".secret_key").exists()

@@ -185,6 +185,7 @@ def _delete(
             deleted: int = target.filter(OneOf(F("pk"), batch))._raw_delete(using)
         total += deleted
         time.sleep(oauth2_settings.CLEAR_EXPIRED_TOKENS_BATCH_INTERVAL)  # others get their turn
-        if len(batch) < size:
+        # A wrong list leads to rows that stay, which must not keep this from ending.
+        if len(batch) < size or not deleted:
             break
     return total

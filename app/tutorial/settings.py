@@ -14,6 +14,7 @@ from django.conf import global_settings
 from environs import FileAwareEnv, validate
 from kombu import Queue
 
+from tutorial.queues import OneByOne
 from tutorial.secret_key import local_secret_key
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -24,6 +25,9 @@ env = FileAwareEnv(strip_whitespace=True)
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", None, validate=validate.Length(min=1))
 if SECRET_KEY is None:
     SECRET_KEY = local_secret_key(BASE_DIR / ".secret_key")
+
+# One a line: what was signed with them, such as a session, stays valid.
+SECRET_KEY_FALLBACKS = env.str("DJANGO_SECRET_KEY_FALLBACKS", "").splitlines()
 
 DEBUG = env.bool("DJANGO_DEBUG", False)
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"], subcast=str.strip)
@@ -106,9 +110,10 @@ DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{quote(str(BAS
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     # Web, worker and beat write to one file: readers don't wait for the writer (WAL), and a writer
-    # waits for its turn from the start of its transaction (IMMEDIATE) for up to 20 seconds.
+    # waits for its turn from the start of its transaction (IMMEDIATE) for up to 20 seconds. A large clean-up
+    # writes the same pages again and again: they are copied into the file after 16 MB, not after 4.
     _database["OPTIONS"] = {
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;",
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
     }
@@ -212,10 +217,10 @@ CELERY_EVENT_SERIALIZER = "json"
 CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = "UTC"
 
-# The broker gives the chores to one worker at a time, whichever it is, so that none runs beside itself.
+# The broker gives the chores to one worker at a time, one by one, so that none runs beside itself or another.
 CELERY_TASK_QUEUES = [
     Queue("celery"),
-    Queue("maintenance", routing_key="maintenance", queue_arguments={"x-single-active-consumer": True}),
+    OneByOne("maintenance", routing_key="maintenance", queue_arguments={"x-single-active-consumer": True}),
 ]
 CELERY_TASK_ROUTES = {"tutorial.tasks.*": {"queue": "maintenance"}}
 CELERY_TASK_IGNORE_RESULT = True
