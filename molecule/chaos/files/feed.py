@@ -1,4 +1,7 @@
-"""Put in an expired access token every second, for ever, and twenty live ones once; run by manage.py shell."""
+"""Put in an expired access token every second, for ever, and twenty live ones once; run by manage.py shell.
+
+Prints how many live ones are left whenever the number changes, so that a loss is found at the fault that caused it.
+"""
 
 import secrets
 import time
@@ -23,10 +26,13 @@ if live() == 0:
     with transaction.atomic():  # all or none: a start that fails half-way must not pass for tokens that were lost
         for _ in range(LIVE):
             put(timezone.now() + timedelta(days=1), "live")
+seen = None
 while True:
     close_old_connections()
     try:
         put(timezone.now() - timedelta(hours=1))
+        if seen != (seen := live()):
+            print(f"{seen} of {LIVE} live tokens are there", flush=True)
     except Error as error:
         print(error)
     time.sleep(1)

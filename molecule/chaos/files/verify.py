@@ -24,6 +24,9 @@ if expired:
     problems.append(f"{expired} expired tokens are left")
 if live != 20:
     problems.append(f"{live} of 20 live tokens are left")
+    problems.append(
+        output("journalctl", "--quiet", "--unit=tutorial-feeder", "--output=short-unix", "--grep=live tokens")
+    )
 
 read = ("journalctl", "--quiet", "--unit=tutorial-worker", "--output=short-unix")
 ran = re.compile(r"^(\S+) .*Task tutorial\.tasks\.clear_tokens\[.*\] succeeded in ([0-9.e-]+)s", re.MULTILINE)
