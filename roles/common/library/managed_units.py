@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import glob
 import os
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -17,6 +19,9 @@ description:
     the host, not from what changed in this run, so a run that was interrupted after writing a file needs no memory.
   - When a unit doesn't come up, the failure carries the last lines of its journal.
 options:
+  since:
+    description: Seconds since 1970; a unit with files whose main process started later is restarted as well.
+    type: float
   units:
     description: The units, in the order in which they are started.
     type: list
@@ -34,6 +39,13 @@ options:
         default: running
       files:
         description: What the unit reads when it starts; shell patterns are allowed, a symbolic link counts itself.
+        type: list
+        elements: str
+        default: []
+      reload_files:
+        description:
+          - What it reads when it starts and when it is reloaded. If only these are newer, it is reloaded.
+            When that was is noted in C(/run/managed-units).
         type: list
         elements: str
         default: []
@@ -64,10 +76,16 @@ started:
   type: list
   elements: str
 restarted:
-  description: Units that were restarted, each with the file that was newer.
+  description: Units that were restarted, each with the reason.
+  returned: always
+  type: dict
+reloaded:
+  description: Units that were reloaded, each with the file that was newer.
   returned: always
   type: dict
 """
+
+RELOADS = Path("/run/managed-units")
 
 PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,ExecMainStartTimestamp,ActiveEnterTimestamp"
 
@@ -99,6 +117,23 @@ def newer_file(patterns: list[str], moment: float) -> str | None:
     return None
 
 
+def reloaded_at(name: str) -> float:
+    """Return when the unit was last reloaded by this module, in seconds since 1970."""
+    try:
+        return (RELOADS / name).stat().st_mtime
+    except FileNotFoundError:
+        return 0
+
+
+def reload(module: AnsibleModule, name: str) -> None:
+    """Reload the unit and note when; a file that is changed meanwhile counts as newer."""
+    begin = time.time()
+    systemctl(module, "reload", name)
+    RELOADS.mkdir(exist_ok=True)
+    (RELOADS / name).touch()
+    os.utime(RELOADS / name, (begin, begin))
+
+
 def systemctl(module: AnsibleModule, verb: str, *names: str) -> None:
     """Run a verb; fail with the journal of the units that are not up."""
     code, _, err = module.run_command(["systemctl", verb, *names])
@@ -115,6 +150,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
+            "since": {"type": "float"},
             "units": {
                 "type": "list",
                 "elements": "dict",
@@ -123,11 +159,13 @@ def main() -> None:
                     "name": {"type": "str", "required": True},
                     "state": {"type": "str", "choices": ["running", "stopped"], "default": "running"},
                     "files": {"type": "list", "elements": "str", "default": []},
+                    "reload_files": {"type": "list", "elements": "str", "default": []},
                 },
-            }
+            },
         },
         supports_check_mode=True,
     )
+    since = module.params["since"]
     units = {unit["name"]: unit for unit in module.params["units"]}
     found = read_units(module, list(units))
     wanted = {name: unit for name, unit in units.items() if unit["state"] == "running"}
@@ -140,14 +178,20 @@ def main() -> None:
     ]
     enable = [name for name in wanted if found[name]["UnitFileState"] != "enabled"]
     start = [name for name in wanted if found[name]["ActiveState"] not in ("active", "activating", "reloading")]
-    restart = {}
+    restart, reloads = {}, {}
     for name, unit in wanted.items():
         moment = started_at(found[name])
-        if name not in start and moment is not None and (file := newer_file(unit["files"], moment)):
+        if name in start or moment is None or not unit["files"] + unit["reload_files"]:
+            continue
+        if file := newer_file(unit["files"], moment):
             restart[name] = file
+        elif since is not None and moment > since:
+            restart[name] = "it started with what is there no more"
+        elif file := newer_file(unit["reload_files"], max(moment, reloaded_at(name))):
+            reloads[name] = file
 
     outdated = any(unit["NeedDaemonReload"] == "yes" for unit in found.values())
-    changed = bool(stop or enable or start or restart)
+    changed = bool(stop or enable or start or restart or reloads)
     if not module.check_mode:
         if stop:
             systemctl(module, "disable", "--now", "--quiet", *stop)
@@ -160,7 +204,9 @@ def main() -> None:
                 systemctl(module, "restart", name)
             elif name in start:
                 systemctl(module, "start", name)
-    module.exit_json(changed=changed, stopped=stop, enabled=enable, started=start, restarted=restart)
+            elif name in reloads:
+                reload(module, name)
+    module.exit_json(changed=changed, stopped=stop, enabled=enable, started=start, restarted=restart, reloaded=reloads)
 
 
 if __name__ == "__main__":

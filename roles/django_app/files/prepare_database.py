@@ -1,10 +1,13 @@
 """Check the release, migrate, make the first administrator; run by manage.py shell. Prints one JSON line.
 
-Standard input: JSON with check (bool), plan (bool: change nothing, tell whether it would), user, email and password.
+Standard input: JSON with check (bool), plan (bool: change nothing, tell whether it would), user, email, password and
+new_password (bool: give it to a user who is there).
 """
 
+import fcntl
 import io
 import json
+import os
 import sys
 
 from django.contrib.auth import get_user_model
@@ -23,17 +26,25 @@ def step(*arguments: str) -> list[str]:
     return output.getvalue().splitlines()
 
 
+# Where Ansible was killed, its migration may still be at work. Until the end of the process.
+fcntl.flock(os.open(f"{os.environ['STATE_DIRECTORY']}/.migrating", os.O_CREAT | os.O_WRONLY, 0o600), fcntl.LOCK_EX)
 if given["check"]:
     step("check", "--deploy")
 if given["plan"]:
-    changed = not any("No planned migration" in line for line in step("migrate", "--plan"))
+    planned = not any("No planned migration" in line for line in step("migrate", "--plan"))
+    changed = planned or given.get("new_password", False)
 else:
     changed = any(line.startswith("  Applying ") for line in step("migrate", "--noinput"))
     User = get_user_model()
-    if not User._default_manager.filter(**{User.USERNAME_FIELD: given["user"]}).exists():
+    user = User._default_manager.filter(**{User.USERNAME_FIELD: given["user"]}).first()
+    if user is None:
         changed = True
         User._default_manager.create_superuser(
             # In this order, since a mail address may be the user name.
             **{User.EMAIL_FIELD: given["email"], User.USERNAME_FIELD: given["user"], "password": given["password"]}
         )
+    elif given["new_password"] and not user.check_password(given["password"]):
+        changed = True
+        user.set_password(given["password"])
+        user.save(update_fields=["password"])
 print(json.dumps({"changed": changed}))

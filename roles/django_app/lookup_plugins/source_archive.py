@@ -18,6 +18,7 @@ short_description: Identify a source folder by its content and pack it
 description:
   - The id depends on names, contents and execute bits alone, so that it is the same on every machine and in every
     checkout. The archive is written once per id; older ones in the cache are removed.
+  - What a C(.gitattributes) at the top of the folder marks C(export-ignore) stays out, as it does in C(git archive).
 options:
   _terms:
     description: The folder to pack, one.
@@ -43,13 +44,29 @@ LEFT_OUT_FILES = (".*", "*.pyc", "*.sqlite3", "*.sqlite3-*")
 
 def source_files(source: str) -> list[str]:
     """Return the relative paths that belong to the source, sorted."""
+    ignored = export_ignored(source)
     found = []
     for folder, subfolders, names in os.walk(source):
-        subfolders[:] = [name for name in subfolders if not _matches(name, LEFT_OUT_FOLDERS)]
-        found += [
-            os.path.relpath(os.path.join(folder, name), source) for name in names if not _matches(name, LEFT_OUT_FILES)
-        ]
+        top = os.path.relpath(folder, source)
+
+        def left_out(name: str, always: tuple[str, ...], top: str = top) -> bool:
+            path = os.path.normpath(os.path.join(top, name))
+            return _matches(name, always) or _matches(name, ignored) or _matches(f"/{path}", ignored)
+
+        subfolders[:] = [name for name in subfolders if not left_out(name, LEFT_OUT_FOLDERS)]
+        found += [os.path.normpath(os.path.join(top, name)) for name in names if not left_out(name, LEFT_OUT_FILES)]
     return sorted(found)
+
+
+def export_ignored(source: str) -> tuple[str, ...]:
+    """Return the patterns that git would leave out of an archive; one with a slash is of the whole path, led by one."""
+    try:
+        with open(os.path.join(source, ".gitattributes"), encoding="utf-8") as file:
+            lines = [line.split() for line in file]
+    except FileNotFoundError:
+        return ()
+    patterns = [pattern.rstrip("/") for pattern, *attributes in filter(None, lines) if "export-ignore" in attributes]
+    return tuple(f"/{pattern.lstrip('/')}" if "/" in pattern else pattern for pattern in patterns)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

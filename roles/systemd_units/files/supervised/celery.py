@@ -202,9 +202,19 @@ def forget_future_runs(scheduler: Any) -> None:
     scheduler._heap = None  # made anew by the next tick
 
 
+def notice_the_first_change(scheduler: Any) -> None:
+    """Let there be a time of the last change: django-celery-beat takes the first one that it sees for a beginning.
+
+    Else the first edit of a schedule that was empty when beat started would count for nothing.
+    """
+    if scheduler.Changes.last_change() is None:
+        scheduler.Changes.update_changed()
+
+
 def beat_starts(sender: Any, **_: Any) -> None:
     """Send only with the turn, feed the watchdog from the scheduler's ticks, and say READY once the broker answered."""
     scheduler: Any = sender.scheduler
+    notice_the_first_change(scheduler)
     turn = Turn(sender.app)
     tick = scheduler.tick
     last = float("inf")
