@@ -1,0 +1,356 @@
+"""The part of <app>-backup that touches the database: run by manage.py shell, as the service user and in its sandbox.
+
+Works in any Django project with django_celery_beat. Written by Ansible (role backup): changes here are overwritten.
+"""
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any, cast
+
+from django.apps import apps
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections, transaction
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+
+# In the order in which they are told.
+COUNTED = (
+    settings.AUTH_USER_MODEL,
+    getattr(settings, "OAUTH2_PROVIDER_APPLICATION_MODEL", "oauth2_provider.Application"),
+    getattr(settings, "OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL", "oauth2_provider.AccessToken"),
+    getattr(settings, "OAUTH2_PROVIDER_REFRESH_TOKEN_MODEL", "oauth2_provider.RefreshToken"),
+    "django_celery_beat.PeriodicTask",
+)
+# libpq's names of what Django calls otherwise; none of them is secret.
+LIBPQ = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "NAME": "PGDATABASE"}
+LIBPQ_OPTIONS = {
+    **{name: f"PG{name.upper()}" for name in ("service", "sslmode", "sslrootcert", "sslcert", "sslkey")},
+    "connect_timeout": "PGCONNECT_TIMEOUT",
+}
+# What a newer schema has and the backup hasn't would be in the way of migrations later on. What extensions and
+# others own stays.
+EMPTY = """
+BEGIN;
+SET LOCAL lock_timeout = '30s';
+DO $$
+DECLARE command text;
+BEGIN
+    FOR command IN
+        SELECT format('DROP %s IF EXISTS %s CASCADE', kind, name) FROM (
+            SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE'
+                       ELSE 'TABLE' END AS kind,
+                   c.oid::regclass::text AS name, 'pg_class'::regclass AS catalog, c.oid AS id, relowner AS owner
+                FROM pg_class c
+                WHERE relkind IN ('r', 'p', 'v', 'm', 'S') AND relnamespace = current_schema()::regnamespace
+            UNION ALL
+            SELECT 'ROUTINE', p.oid::regprocedure::text, 'pg_proc'::regclass, p.oid, proowner
+                FROM pg_proc p WHERE pronamespace = current_schema()::regnamespace
+        ) AS found
+        WHERE pg_has_role(owner, 'USAGE')
+            AND NOT EXISTS (SELECT 1 FROM pg_depend WHERE classid = catalog AND objid = id AND deptype = 'e')
+        ORDER BY kind = 'TABLE' DESC, kind
+    LOOP
+        EXECUTE command;
+    END LOOP;
+END $$;
+"""
+
+
+def main(verb: str, given: str) -> None:
+    """Dump the database, compare its schema, or load it; whatever the project prints goes to standard error."""
+    output = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    connection = connections["default"]
+    if connection.vendor not in {"sqlite", "postgresql"}:
+        sys.exit(f"only SQLite and PostgreSQL can be backed up, and this is {connection.vendor}.")
+    verbs = {"dump": dump, "compare": compare, "load": load}
+    verbs[verb](output, json.loads(given))
+    output.close()
+
+
+def write_json(output: IO[bytes], value: object) -> None:
+    """Write one line."""
+    output.write(json.dumps(value).encode() + b"\n")
+    output.flush()
+
+
+# -- What is in the database -------------------------------------------------------------------------------------------
+
+
+def known_migrations() -> set[tuple[str, str]]:
+    """Return the migrations that the release has, and those that its squashed ones stand for."""
+    found = MigrationLoader(None).disk_migrations
+    return set(found) | {(app, name) for migration in found.values() for app, name in migration.replaces}
+
+
+def applied_migrations() -> set[tuple[str, str]]:
+    """Return the migrations that the database has."""
+    recorder = MigrationRecorder(connections["default"])
+    return set(recorder.applied_migrations()) if recorder.has_table() else set()
+
+
+def counts() -> dict[str, int]:
+    """Return how many rows there are of what matters most."""
+    found = {}
+    for name in COUNTED:
+        with suppress(LookupError):
+            model = apps.get_model(name)
+            found[str(model._meta.verbose_name_plural)] = model._base_manager.using("default").count()
+    return found
+
+
+def contents() -> dict[str, Any]:
+    """Return what the manifest says of the database, and the schedule as a fixture."""
+    # What the release doesn't know, an app that the project once had, doesn't matter to the next one either.
+    migrations = applied_migrations() & known_migrations()
+    if not migrations:
+        sys.exit("the database has no migrations, so there is nothing in it to back up.")
+    schedule = io.StringIO()
+    call_command("dumpdata", "django_celery_beat", database="default", stdout=schedule)
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "engine": connections["default"].vendor,
+        "migrations": {app: [n for a, n in sorted(migrations) if a == app] for app, _ in sorted(migrations)},
+        "counts": counts(),
+        "schedule": json.loads(schedule.getvalue()),
+    }
+
+
+def compare(output: IO[bytes], migrations: dict[str, list[str]]) -> None:
+    """Hold a backup's migrations against the release's, and tell what the present data are."""
+    connection, known = connections["default"], known_migrations()
+    theirs = {(app, name) for app, names in migrations.items() for name in names}
+    here: dict[str, Any] = {"engine": connection.vendor, "engine_version": 0, "counts": {}}
+    # A database that is damaged or away is a reason to restore it.
+    with suppress(Exception):
+        if connection.vendor == "postgresql":
+            here["engine_version"] = server_version()
+        here["counts"] = counts()
+    here["unknown"] = [".".join(key) for key in sorted(theirs - known)]
+    # A squashed migration counts as applied once all are that it stands for.
+    there = MigrationLoader(None).graph.nodes
+    pending = [key for key in there if key not in theirs and not set(there[key].replaces or [key]) <= theirs]
+    here["pending"] = [".".join(key) for key in sorted(pending)]
+    write_json(output, here)
+
+
+# -- Dump --------------------------------------------------------------------------------------------------------------
+
+
+def dump(output: IO[bytes], given: dict[str, Any]) -> None:
+    """Write one line of JSON on what is in the database, then the database, both of the same moment."""
+    dumps: dict[str, Callable[..., None]] = {"sqlite": dump_sqlite, "postgresql": dump_postgresql}
+    dumps[connections["default"].vendor](output, given["left_free"])
+
+
+@contextmanager
+def work_folder(database: Path) -> Iterator[Path]:
+    """Yield a folder beside the SQLite file; what a killed run left is removed first."""
+    for left in database.parent.glob(".backup-*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=database.parent, prefix=".backup-") as folder:
+        yield Path(folder)
+
+
+def need_room(folder: Path, size: int, left_free: int) -> None:
+    """Refuse if a file of this size doesn't fit beside what has to stay free."""
+    free = shutil.disk_usage(folder).free
+    if free < size + left_free:
+        sys.exit(f"{folder} has {free // 10**6} MB free and {(size + left_free) // 10**6} MB are needed.")
+
+
+def sqlite_path() -> Path:
+    """Return the path of the SQLite file."""
+    name = str(connections["default"].settings_dict["NAME"])
+    if name.startswith("file:") or ":memory:" in name:
+        sys.exit("the SQLite database is not named by a path.")
+    return Path(name)
+
+
+def use_file(path: Path) -> Any:
+    """Make another SQLite file the default database, with the project's own options; return the connection."""
+    present = connections["default"]
+    present.close()
+    connections["default"] = type(present)({**present.settings_dict, "NAME": str(path)}, alias="default")
+    return connections["default"]
+
+
+def one_value(sql: str, *parameters: Any) -> Any:
+    """Return the only column of the only row of a query."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(sql, parameters or None)
+        return cursor.fetchone()[0]
+
+
+def refuse_damage(what: str) -> None:
+    """Stop if SQLite finds its file damaged."""
+    said = one_value("PRAGMA integrity_check(1)")
+    if said != "ok":
+        sys.exit(f"{what} is damaged: {said}.")
+
+
+def dump_sqlite(output: IO[bytes], left_free: int) -> None:
+    """Dump a SQLite database while others write to it."""
+    path = sqlite_path()
+    if not path.exists():
+        sys.exit(f"there is no file {path}.")
+    with work_folder(path) as folder:
+        copy = folder / "copy.sqlite3"
+        need_room(folder, path.stat().st_size, left_free)
+        mode = one_value("PRAGMA journal_mode")
+        # A snapshot in one read transaction, for which nobody waits in WAL mode. Deleted rows don't come along.
+        with connections["default"].cursor() as cursor:
+            cursor.execute("VACUUM INTO %s", [str(copy)])
+        connection = use_file(copy)
+        refuse_damage("the database")
+        found = contents()
+        one_value(f"PRAGMA journal_mode={mode}")
+        connection.close()
+        write_json(output, {**found, "engine_version": 0, "size": copy.stat().st_size})
+        with copy.open("rb") as file:
+            shutil.copyfileobj(file, output)
+
+
+@contextmanager
+def libpq() -> Iterator[dict[str, str]]:
+    """Yield the environment in which PostgreSQL's programs find the database; the password is in a private file."""
+    found = connections["default"].settings_dict
+    environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    environment |= {variable: str(found[name]) for name, variable in LIBPQ.items() if found.get(name)}
+    options = found.get("OPTIONS", {})
+    environment |= {variable: str(options[name]) for name, variable in LIBPQ_OPTIONS.items() if options.get(name)}
+    # In the /tmp that only this unit sees and that goes with it.
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
+        password = found.get("PASSWORD") or ""
+        file.write("*:*:*:*:" + password.replace("\\", "\\\\").replace(":", "\\:") + "\n")
+        file.flush()
+        yield {**environment, "PGPASSFILE": file.name}
+
+
+def server_version() -> int:
+    """Return PostgreSQL's major version."""
+    return int(cast("Any", connections["default"]).pg_version) // 10000
+
+
+def postgresql_program(name: str) -> str:
+    """Return the path of the newest version on this host, which must not be older than the server."""
+    found = {int(path.name): path / "bin" / name for path in Path("/usr/lib/postgresql").glob("[0-9]*")}
+    usable = {version: path for version, path in found.items() if path.exists()}
+    server = server_version()
+    if max(usable, default=0) < server:
+        have = f"the newest {name} here is {max(usable)}" if usable else f"there is no {name} here"
+        sys.exit(f"the server is PostgreSQL {server} and {have}: install postgresql-client-{server}.")
+    return str(usable[max(usable)])
+
+
+def dump_postgresql(output: IO[bytes], left_free: int) -> None:
+    """Dump a PostgreSQL database while others write to it."""
+    with libpq() as environment, transaction.atomic():
+        program = postgresql_program("pg_dump")
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        # pg_dump sees what this transaction sees, so the manifest is true.
+        snapshot = one_value("SELECT pg_export_snapshot()")
+        size = one_value("SELECT pg_database_size(current_database())")
+        write_json(output, {**contents(), "engine_version": server_version(), "size": size})
+        subprocess.run(
+            [program, "--format=custom", "--no-password", f"--snapshot={snapshot}", "--lock-wait-timeout=60s"],
+            env=environment,
+            stdout=output,
+            check=True,
+        )
+
+
+# -- Load --------------------------------------------------------------------------------------------------------------
+
+
+def load(output: IO[bytes], given: dict[str, Any]) -> None:
+    """Replace the database by the one on standard input, and migrate it to what the release wants."""
+    if given["engine"] != connections["default"].vendor:
+        sys.exit(f"the backup is {given['engine']}.")
+    loads: dict[str, Callable[..., None]] = {"sqlite": load_sqlite, "postgresql": load_postgresql}
+    loads[given["engine"]](output, given)
+
+
+def migrate() -> None:
+    """Migrate; without anything to do, what the project ensures after each migrate is seen to."""
+    call_command("migrate", interactive=False, verbosity=0, database="default")
+
+
+def load_sqlite(output: IO[bytes], given: dict[str, Any]) -> None:
+    """Prepare a new file beside the present one; its rename is the moment from which on it counts."""
+    path = sqlite_path()
+    with work_folder(path) as folder:
+        need_room(folder, given["size"], given["left_free"])
+        new = folder / "new.sqlite3"
+        with new.open("xb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        if new.stat().st_size != given["size"]:
+            sys.exit("not all of it arrived.")
+        use_file(new)
+        refuse_damage("the backup's database")
+        migrate()
+        # The last one to close a file takes its log into it.
+        connections["default"].close()
+        if path.exists() and not given["discard_present"]:
+            use_file(path)
+            one_value("PRAGMA wal_checkpoint(TRUNCATE)")
+            connections["default"].close()
+        logs = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
+        if not given["discard_present"] and any(log.exists() for log in logs):
+            sys.exit(f"another process has {path} open; stop it first.")
+        with new.open("rb+") as file:
+            os.fsync(file.fileno())
+        # SQLite would play an old log into the new file.
+        for log in logs:
+            log.unlink(missing_ok=True)
+        os.replace(new, path)
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    output.write(b"loaded\n")
+
+
+def load_postgresql(output: IO[bytes], given: dict[str, Any]) -> None:
+    """Replace everything in one transaction, so that a failure leaves the present data."""
+    program, psql = postgresql_program("pg_restore"), postgresql_program("psql")
+    connections["default"].close()
+    # Without details and context, which hold rows.
+    quiet = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse"]
+    with libpq() as environment:
+        reader = subprocess.Popen(
+            [program, "--clean", "--if-exists", "--no-owner", "--no-privileges", "--file=-"],
+            env=environment,
+            stdin=sys.stdin,
+            stdout=subprocess.PIPE,
+        )
+        writer = subprocess.Popen(
+            [psql, *quiet, "--output=/dev/null"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
+        script, database = cast("IO[bytes]", reader.stdout), cast("IO[bytes]", writer.stdin)
+        with suppress(BrokenPipeError):
+            database.write(EMPTY.encode())
+            shutil.copyfileobj(script, database)
+            # Only now: an end of input without it, whatever killed whom, rolls everything back.
+            if reader.wait() == 0:
+                database.write(b"\nCOMMIT;\n")
+        with suppress(BrokenPipeError):
+            database.close()
+        script.close()
+        if writer.wait() or reader.wait():
+            sys.exit(1)
+    output.write(b"loaded\n")
+    output.flush()
+    migrate()
+    with connections["default"].cursor() as cursor:
+        cursor.execute("ANALYZE")
