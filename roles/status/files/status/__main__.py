@@ -1,0 +1,215 @@
+"""Tell how this host's part of the installation is: one screen, or the same as JSON.
+
+Exit codes are those of monitoring plugins: 0 ok, 1 warning, 2 critical, 3 unknown. The first line is the verdict.
+It answers within 20 seconds whatever is wrong, and changes nothing. Written by Ansible (role status).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NoReturn
+
+import journals
+from broker import read_broker
+from django_side import read_project
+from host import read_backup, read_disks, read_release, read_web
+from problems import CRITICAL, LEVELS, Problem, find_problems
+from screen import screen
+from units import read_exposures, read_units
+
+UNKNOWN = 3
+# Below the timeout of whoever asks; every part has a shorter one of its own.
+MOST_SECONDS = 19
+
+
+class Checks:
+    """Runs the parts at the same time; one that fails is told and doesn't take the others with it."""
+
+    def __init__(self, parts: dict[str, Callable[[], Any]]) -> None:
+        """Start all of them."""
+        self.failed: dict[str, str] = {}
+        pool = ThreadPoolExecutor(max_workers=len(parts))
+        self.futures = {name: pool.submit(part) for name, part in parts.items()}
+
+    def result(self, name: str, otherwise: Any) -> Any:
+        """Return what the part found out, or the substitute if it isn't asked for here or failed."""
+        if name not in self.futures:
+            return otherwise
+        try:
+            return self.futures[name].result()
+        except Exception as error:
+            self.failed[name] = type(error).__name__
+            return otherwise
+
+
+def gather(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return all facts of this host."""
+    app, services = settings["app"], settings["services"]
+    units = {"rabbitmq-server.service" if name == "rabbitmq" else f"{app}-{name}.service": name for name in services}
+    is_app_host = bool(units.keys() - {"rabbitmq-server.service"})
+    others = [f"backup-{app}.timer", f"backup-{app}.service"]
+
+    parts: dict[str, Callable[[], Any]] = {
+        "exposures": read_exposures,
+        "disks": lambda: read_disks([f"/var/lib/{app}", "/var/lib/rabbitmq"]),
+        "backup": lambda: read_backup(app),
+    }
+    if "rabbitmq" in services:
+        parts["broker"] = lambda: read_broker(settings["vhost"])
+    if "web" in services:
+        parts["web"] = lambda: read_web(settings["web"])
+    release = read_release(app) if is_app_host else None
+    if release and release["current"]:
+        parts["project"] = lambda: read_project(app)
+    checks = Checks(parts)
+    exposures = checks.result("exposures", {})
+    project = checks.result("project", {"error": "no release is current"})
+    # After what takes seconds, so that it is of now.
+    late = Checks({"units": lambda: read_units([*units, *others]), "sent": lambda: journals.read_sent(app)})
+    read = {unit["name"]: unit for unit in late.result("units", [])}
+    sent = late.result("sent", {})
+    timer, last_backup = read.get(others[0]), read.get(others[1])
+    facts: dict[str, Any] = {
+        "app": app,
+        "host": os.uname().nodename,
+        "at": time.time(),
+        "units": [
+            read[name] | {"service": service, "exposure": exposures.get(name)}
+            for name, service in units.items()
+            if name in read
+        ],
+        "broker": checks.result("broker", {}),
+        "disks": checks.result("disks", []),
+        "backup": checks.result("backup", {"count": 0, "newest": None, "made": None})
+        | {
+            "timer_since": timer["since"] if timer else None,
+            "failed": bool(last_backup and last_backup["state"] == "failed"),
+        },
+    }
+    if "web" in services:
+        facts["web"] = checks.result("web", None)
+    if is_app_host:
+        facts |= {
+            "release": release,
+            "project_error": project.get("error"),
+            "database": project.get("database", {"answers": False, "error": "not asked"}),
+            "expired_tokens": project.get("expired_tokens"),
+            "tasks": project.get("tasks"),
+        }
+        if "broker" in project:
+            facts["broker"] = add_login(facts["broker"], project["broker"])
+        if facts["tasks"] is None and sent:
+            facts["tasks"] = [unknown_task(name) for name in sorted(sent)]
+        try:
+            add_runs(facts["tasks"] or [], sent, app, "worker" in services)
+        except Exception as error:
+            checks.failed["results"] = type(error).__name__
+    facts["at"] = time.time()
+    facts["failed_checks"] = checks.failed | late.failed
+    return facts
+
+
+def add_login(broker: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of the broker with what the app sees; the broker's own list of queues has more."""
+    login = {"login": seen["login"], "login_error": seen.get("error"), "app_queues": seen["names"]}
+    return {"queues": seen["queues"]} | broker | login
+
+
+def unknown_task(name: str) -> dict[str, Any]:
+    """Return what there is of a task that the journal names while the database tells nothing."""
+    return {
+        "name": name,
+        "task": "",
+        "enabled": None,
+        "schedule": "unknown",
+        "interval": None,
+        "sent": None,
+        "next": None,
+    }
+
+
+def add_runs(tasks: list[dict[str, Any]], sent: dict[str, float], app: str, worker_here: bool) -> None:
+    """Complete the tasks by what the journals tell of their last runs."""
+    for task in tasks:
+        task["sent"] = max(task["sent"] or 0, sent.get(task["name"], 0)) or None
+        if task["enabled"] and task["interval"] and task["sent"]:
+            task["next"] = task["sent"] + task["interval"]
+    if worker_here:
+        # What was never sent has no result, and looking for it would take long.
+        results = journals.read_results(app, {task["task"] for task in tasks if task["sent"] and task["task"]})
+        for task in tasks:
+            task.update(results.get(task["task"], {}))
+
+
+def verdict(facts: dict[str, Any], problems: list[Problem]) -> str:
+    """Return the first line."""
+    if problems:
+        more = f" ({len(problems) - 1} more below)" if len(problems) > 1 else ""
+        return f"{problems[0]}{more}"
+    count = len(facts["units"])
+    return f"OK {facts['app']} on {facts['host']}: {count} service{'s' if count > 1 else ''} at work, nothing to do"
+
+
+def give_up(*_: object) -> NoReturn:
+    """Say so when time is up; what hangs is left behind."""
+    print(Problem(CRITICAL, f"no answer within {MOST_SECONDS} s", "the host hangs or is overloaded", "uptime"))
+    sys.stdout.flush()
+    os._exit(CRITICAL)
+
+
+class Parser(argparse.ArgumentParser):
+    """Ends as a monitoring plugin that can't ask."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line."""
+        self.exit(UNKNOWN, f"{self.format_usage()}{message}\n")
+
+
+def main() -> int:
+    """Run the program and return its exit code."""
+    settings = json.loads((Path(__file__).parent / "settings.json").read_text(encoding="utf-8"))
+    parser = Parser(prog=f"{settings['app']}-manage status", description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print all facts as JSON; moments are seconds since 1970")
+    given = parser.parse_args()
+    if os.geteuid() != 0:
+        parser.exit(UNKNOWN, f"UNKNOWN: run it as root: sudo {settings['app']}-manage status\n")
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(MOST_SECONDS)
+
+    started = time.monotonic()
+    facts = gather(settings)
+    problems = find_problems(facts, settings)
+    code = max((problem.level for problem in problems), default=0)
+    if given.json:
+        facts |= {
+            "level": LEVELS[code].lower(),
+            "summary": verdict(facts, problems),
+            "problems": [problem._asdict() | {"level": LEVELS[problem.level].lower()} for problem in problems],
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        print(json.dumps(facts, indent=2, sort_keys=True))
+    else:
+        print("\n".join([verdict(facts, problems), *map(str, problems[1:]), "", screen(facts)]))
+    sys.stdout.flush()
+    return code
+
+
+if __name__ == "__main__":
+    try:
+        CODE = main()
+    except BrokenPipeError:  # whoever reads has seen enough
+        CODE = UNKNOWN
+    except Exception as error:
+        print(f"UNKNOWN: {type(error).__name__} while asking, which is a bug")
+        CODE = UNKNOWN
+    # Without waiting for what may hang in a thread.
+    os._exit(CODE)

@@ -1,0 +1,50 @@
+"""What the file system and the web process tell."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+
+def read_release(app: str) -> dict[str, Any]:
+    """Return which release is current, since when, and how many complete ones are kept."""
+    link = Path(f"/opt/{app}/current")
+    kept = sum(1 for _ in Path(f"/opt/{app}/releases").glob("*/.complete"))
+    if not (link / "manage.py").exists():
+        return {"current": None, "since": None, "kept": kept}
+    return {"current": link.resolve().name, "since": int(os.lstat(link).st_mtime), "kept": kept}
+
+
+def read_disks(paths: list[str]) -> list[dict[str, Any]]:
+    """Return the size and the free bytes of the file system of each folder that is there."""
+    disks = []
+    for path in [path for path in paths if os.path.isdir(path)]:
+        usage = shutil.disk_usage(path)
+        disks.append({"path": path, "size": usage.total, "free": usage.free})
+    return disks
+
+
+def read_backup(app: str) -> dict[str, Any]:
+    """Return the newest backup on this host, if there is one."""
+    found = sorted(Path(f"/var/backups/{app}").glob(f"{app}-*.tar.gz"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        return {"count": 0, "newest": None, "made": None}
+    return {"count": len(found), "newest": found[-1].name, "made": int(found[-1].stat().st_mtime)}
+
+
+def read_web(web: dict[str, Any]) -> dict[str, Any]:
+    """Return how the web process answers the request for its health."""
+    request = urllib.request.Request(web["url"], headers=web["headers"])
+    # No proxy of the environment stands between.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=5) as answer:
+            return {"url": web["url"], "status": answer.status}
+    except urllib.error.HTTPError as error:
+        return {"url": web["url"], "status": error.code}
+    except (OSError, ValueError):
+        return {"url": web["url"], "status": None}

@@ -1,0 +1,227 @@
+"""Judge the facts: what is wrong, what it means, what to do. Nothing here looks at the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+WARNING, CRITICAL = 1, 2
+LEVELS = ("OK", "WARNING", "CRITICAL")
+
+GIB = 2**30
+DISK_WARNING = 2 * GIB
+# Where the broker's disk alarm is by default.
+DISK_CRITICAL = GIB // 2
+QUEUE_WARNING, QUEUE_CRITICAL = 100, 1000
+# A unit that was restarted not longer ago than this may not have come to rest.
+UNREST_SECONDS = 600
+# What a task's run may take before its absence is told, and before it is critical: a big clean-up takes minutes.
+LATE_SECONDS, VERY_LATE_SECONDS = 60, 600
+# Of a task that runs once a day a journal may not tell.
+FREQUENT_SECONDS = 3600
+
+MEANING = {
+    "web": "no page and no token is served",
+    "worker": "no task is run",
+    "beat": "no task is sent",
+    "rabbitmq": "no task gets from beat to a worker",
+}
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong, in the words of its line."""
+
+    level: int
+    what: str
+    means: str
+    do: str
+
+    def __str__(self) -> str:
+        """Return its line."""
+        return f"{LEVELS[self.level]} {self.what}: {self.means} → {self.do}"
+
+
+def find_problems(facts: dict[str, Any], settings: dict[str, Any]) -> list[Problem]:
+    """Return what is wrong, causes before what follows from them, the worst first."""
+    found = [
+        *_checks(facts),
+        *_units(facts),
+        *_broker(facts),
+        *_project(facts, settings),
+        *_disks(facts),
+        *_queues(facts),
+        *_tasks(facts, settings),
+        *_tokens(facts, settings),
+        *_backup(facts, settings),
+    ]
+    return sorted(found, key=lambda problem: -problem.level)
+
+
+def _checks(facts: dict[str, Any]) -> Iterator[Problem]:
+    for name, kind in facts["failed_checks"].items():
+        yield Problem(CRITICAL, f"the check of {name} failed ({kind})", "nothing is known of it", "report the bug")
+
+
+def _units(facts: dict[str, Any]) -> Iterator[Problem]:
+    if not facts["units"]:
+        yield Problem(CRITICAL, "systemd doesn't answer", "nothing can be known", "systemctl is-system-running")
+    for unit in facts["units"]:
+        name, look = unit["name"], f"sudo journalctl --lines=30 --unit={unit['name']}"
+        means = MEANING[unit["service"]]
+        if not unit["installed"]:
+            yield Problem(CRITICAL, f"{name} isn't installed", means, "run ansible-playbook site.yml")
+        elif unit["state"] in ("inactive", "deactivating"):
+            yield Problem(CRITICAL, f"{name} is stopped", means, f"sudo systemctl start {name}")
+        elif unit["state"] != "active":
+            what = f"{name} is {unit['state']} ({unit['detail']})"
+            yield Problem(CRITICAL, what, f"{means}, systemd tries again", look)
+        elif unit["service"] == "beat" and unit["says"].startswith(("waiting for", "standing by")):
+            yield Problem(CRITICAL, f"beat says: {unit['says']}", means, look)
+        elif unit["restarts"] and unit["since"] and facts["at"] - unit["since"] < UNREST_SECONDS:
+            times = "once" if unit["restarts"] == 1 else f"{unit['restarts']} times"
+            what = f"{name} was restarted {times}, last {facts['at'] - unit['since']:.0f} s ago"
+            yield Problem(WARNING, what, "it ended or hung by itself", look)
+
+
+def _broker(facts: dict[str, Any]) -> Iterator[Problem]:
+    broker = facts["broker"]
+    look = "sudo journalctl --lines=30 --unit=rabbitmq-server"
+    if broker.get("answers") is False and _active(facts, "rabbitmq"):
+        yield Problem(CRITICAL, "the broker doesn't answer", MEANING["rabbitmq"], look)
+    for alarm in broker.get("alarms") or []:
+        cure = {
+            "disk": "make room: df -h /var/lib/rabbitmq",
+            "memory": "sudo rabbitmq-diagnostics memory_breakdown, then empty a queue or raise rabbitmq_memory_limit",
+        }
+        what = f"the broker's {alarm} alarm is on"
+        means = "it takes no messages, so nothing runs although all services look well"
+        yield Problem(CRITICAL, what, means, cure.get(alarm, look))
+    if broker.get("login") is False and broker.get("answers") is not False:
+        what = f"the app can't log in to the broker ({broker['login_error']})"
+        yield Problem(CRITICAL, what, MEANING["rabbitmq"], "run ansible-playbook site.yml, which sets the password")
+
+
+def _project(facts: dict[str, Any], settings: dict[str, Any]) -> Iterator[Problem]:
+    if "release" not in facts:
+        return
+    app, database, web = settings["app"], facts["database"], facts.get("web")
+    if facts["release"]["current"] is None:
+        yield Problem(CRITICAL, "no release is current", "nothing of the app can run", "run ansible-playbook site.yml")
+    elif facts["project_error"]:
+        what = f"the project can't be asked ({facts['project_error']})"
+        # A database that hangs is told by the health page: here the host may just be busy.
+        slow = facts["project_error"].startswith("no answer")
+        means = "it hangs, or the host is overloaded" if slow else "it may not start any more"
+        yield Problem(WARNING if slow else CRITICAL, what, means, f"uptime; sudo {app}-manage check")
+    elif not database["answers"]:
+        what = f"the database can't be used ({database['error']})"
+        # Not a command of Django's, which would make an empty database where there is none.
+        do = f"sudo journalctl --lines=30 --unit={app}-web"
+        if database["error"].startswith("there is no file"):
+            do = "put it back, or run ansible-playbook playbooks/restore.yml"
+        yield Problem(CRITICAL, what, "no token can be issued or cleared", do)
+    else:
+        if database["pending"]:
+            count = len(database["pending"])
+            what = f"{count} migration{'s are' if count > 1 else ' is'} pending, {database['pending'][0]} first"
+            means = "the release expects what the database doesn't have"
+            yield Problem(CRITICAL, what, means, f"run ansible-playbook site.yml, or sudo {app}-manage migrate")
+        if not database["writable"]:
+            do = f"sudo fuser --verbose /var/lib/{app}/*.sqlite3 tells who has it open"
+            yield Problem(CRITICAL, "the database is locked by a writer", "no token can be issued or cleared", do)
+    if web and web["status"] != 200 and _active(facts, "web"):
+        said = f"answers {web['status']}" if web["status"] else "doesn't answer"
+        look = f"sudo journalctl --lines=30 --unit={app}-web"
+        yield Problem(CRITICAL, f"{web['url']} {said}", MEANING["web"], look)
+
+
+def _disks(facts: dict[str, Any]) -> Iterator[Problem]:
+    for disk in facts["disks"]:
+        if disk["free"] < DISK_WARNING:
+            level = CRITICAL if disk["free"] < DISK_CRITICAL else WARNING
+            what = f"{disk['path']} has {disk['free'] / 2**20:.0f} MiB left"
+            means = "soon nothing can be stored, and the broker takes no messages"
+            yield Problem(level, what, means, f"make room: sudo du -xh --max-depth=2 {disk['path']} | sort -h")
+
+
+def _queues(facts: dict[str, Any]) -> Iterator[Problem]:
+    broker = facts["broker"]
+    if broker.get("answers") and broker["queues"] is None:
+        what = "the broker didn't list the queues of the app"
+        yield Problem(
+            WARNING, what, "its virtual host is gone, or the host is overloaded", "sudo rabbitmqctl list_vhosts"
+        )
+    worker = f"{facts['app']}-worker, where it runs"
+    for queue in broker.get("queues") or []:
+        name, count = queue["name"], queue["messages"]
+        if not queue["consumers"] and name in broker.get("app_queues", []):
+            what = f"nobody takes messages from the queue {name} ({count} wait)"
+            yield Problem(CRITICAL, what, MEANING["worker"], f"sudo systemctl restart {worker}")
+        elif count > QUEUE_WARNING:
+            level = CRITICAL if count > QUEUE_CRITICAL else WARNING
+            what = f"{count} messages wait in the queue {name}"
+            yield Problem(level, what, "the worker doesn't keep up", f"sudo journalctl --lines=30 --unit={worker}")
+
+
+def _tasks(facts: dict[str, Any], settings: dict[str, Any]) -> Iterator[Problem]:
+    app = settings["app"]
+    for task in facts.get("tasks") or []:
+        if not task["enabled"]:
+            continue
+        look = f"sudo journalctl --lines=30 --unit={app}-beat --unit={app}-worker --grep='{task['task']}'"
+        if task.get("result") == "failed":
+            times = f"{task['failures']} times in a row or more" if task["failures"] > 1 else "at its last run"
+            level = CRITICAL if task["failures"] > 2 else WARNING
+            what = f"{task['name']} failed {times} ({task['error']})"
+            yield Problem(level, what, "what it does isn't done", look)
+        elif late := seconds_late(task, facts, settings):
+            level = CRITICAL if late > VERY_LATE_SECONDS else WARNING
+            what = f"{task['name']} is due {task['schedule']} and didn't run for {late:.0f} s"
+            yield Problem(level, what, "what it does isn't done", look)
+
+
+def seconds_late(task: dict[str, Any], facts: dict[str, Any], settings: dict[str, Any]) -> float | None:
+    """Return how long an enabled task has had no good run, if that is too long and this host can know."""
+    interval = task["interval"]
+    services = settings["services"]
+    known = "worker" in services and settings["worker_hosts"] == 1 and settings["successes_logged"]
+    if not interval or interval > FREQUENT_SECONDS or not known or "beat" not in services:
+        return None
+    starts = [unit["since"] for unit in facts["units"] if unit["service"] in ("worker", "beat")]
+    if None in starts or not starts:
+        return None  # told already: one of the two is down
+    # A change of the schedule is seen within seconds; an enabled one starts its life then.
+    waited: float = facts["at"] - max([*starts, task.get("succeeded") or 0])
+    return waited if waited > 3 * interval + LATE_SECONDS else None
+
+
+def _tokens(facts: dict[str, Any], settings: dict[str, Any]) -> Iterator[Problem]:
+    tokens = facts.get("expired_tokens")
+    if not tokens:
+        return
+    do = f"enable the clean-up in the Admin under Periodic tasks, or sudo {settings['app']}-manage cleartokens"
+    if tokens["count"] is None:
+        yield Problem(WARNING, "the expired tokens are too many to be counted", "the clean-up doesn't keep up", do)
+    elif tokens["oldest"] and facts["at"] - tokens["oldest"] > settings["late_tokens_minutes"] * 60:
+        many = f"{tokens['count']}{' or more' if tokens['more'] else ''}"
+        what = f"{many} expired token{'s wait' if tokens['count'] > 1 else ' waits'} to be cleared"
+        minutes = (facts["at"] - tokens["oldest"]) / 60
+        yield Problem(WARNING, what, f"the oldest since {minutes:.0f} minutes, so the clean-up is off or too slow", do)
+
+
+def _backup(facts: dict[str, Any], settings: dict[str, Any]) -> Iterator[Problem]:
+    backup = facts["backup"]
+    limit = settings["old_backup_hours"] * 3600
+    # Who makes backups in another way has switched the timer off.
+    if not backup["timer_since"]:
+        return
+    do = f"sudo journalctl --lines=30 --unit=backup-{settings['app']}"
+    if facts["at"] - max(backup["made"] or 0, backup["timer_since"]) > limit:
+        age = f"{(facts['at'] - backup['made']) / 3600:.0f} hours old" if backup["made"] else "not there"
+        yield Problem(WARNING, f"the newest backup is {age}", "what came since would be lost with the host", do)
+    elif backup["failed"]:
+        yield Problem(WARNING, "the last backup failed", "what came since would be lost with the host", do)
+
+
+def _active(facts: dict[str, Any], service: str) -> bool:
+    return any(unit["service"] == service and unit["state"] == "active" for unit in facts["units"])
