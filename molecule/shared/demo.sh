@@ -15,7 +15,7 @@ cat <<END
 
 Admin:     http://localhost:${DEMO_PORT:-8000}/admin/
 Login:     admin
-Password:  $(ls inventory/demo/credentials/*admin*)
+Password:  inventory/demo/credentials/admin_password.txt
 Shell:     ssh -F .hosts/demo.ssh demo
 Remove it: make down
 END

@@ -1,0 +1,58 @@
+"""What a restore has to bring back; run by manage.py shell. Standard input: `issue`, `write SECONDS` or `read`."""
+
+import json
+import secrets
+import sys
+import time
+from datetime import timedelta
+
+from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+from oauth2_provider.models import AccessToken, Application
+from tutorial import schema
+
+verb, *rest = sys.stdin.read().split()
+now = timezone.now()
+if verb == "issue":
+    user, _ = get_user_model().objects.get_or_create(username="witness")
+    application, _ = Application.objects.get_or_create(
+        name="witness", user=user, client_type="confidential", authorization_grant_type="client-credentials"
+    )
+    token = secrets.token_hex()
+    AccessToken.objects.create(user=user, application=application, token=token, expires=now + timedelta(days=1))
+    # As somebody would in the Admin: a schedule that no fixture has.
+    task = PeriodicTask.objects.get(name="clear expired device grants")
+    task.description = "changed by hand"
+    task.save()
+    print(token)
+elif verb == "write":
+    user = get_user_model().objects.get(username="witness")
+    application = Application.objects.get(name="witness")
+    end, written = time.monotonic() + float(rest[0]), 0
+    while time.monotonic() < end:
+        AccessToken.objects.create(
+            user=user, application=application, token=secrets.token_hex(), expires=now + timedelta(days=1)
+        )
+        Session.objects.create(
+            session_key=secrets.token_hex(16), session_data="x" * 2000, expire_date=now + timedelta(days=1)
+        )
+        written += 1
+    print(written)
+else:
+    pairing = schema.PAIRINGS[0]
+    paired = AccessToken.objects.filter(refresh_token__isnull=False).values("pk")
+    right = set(AccessToken.objects.exclude(pk__in=paired).values_list("pk", flat=True))
+    print(
+        json.dumps(
+            {
+                "users": sorted(get_user_model().objects.values_list("username", flat=True)),
+                "runs": dict(PeriodicTask.objects.values_list("name", "total_run_count")),
+                "description": PeriodicTask.objects.get(name="clear expired device grants").description,
+                "tokens": AccessToken.objects.count(),
+                "triggers": schema.triggers_are_there("default"),
+                "list_is_right": right == set(pairing.unpaired._default_manager.values_list("pk", flat=True)),
+            }
+        )
+    )
