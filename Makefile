@@ -14,7 +14,7 @@ endif
 
 locks := requirements.txt $(wildcard app/requirements.txt app/requirements-dev.txt)
 
-.PHONY: help demo down test lint unit app-test molecule chaos bench setup packages lock clean
+.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted debian-upgrade bench setup packages lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand --tabs=12
@@ -34,6 +34,8 @@ lint: setup ## ansible-lint, yamllint, ruff, mypy
 	ruff format --check .
 	MYPYPATH=roles/systemd_units/files mypy --strict tests
 	mypy --strict --allow-subclassing-any --ignore-missing-imports roles/systemd_units/files
+	cd roles/status/files/status && mypy --strict --ignore-missing-imports .
+	mypy --strict --ignore-missing-imports roles/backup/files
 	cd app && mypy
 
 unit: setup ## the tests that need no host
@@ -48,6 +50,15 @@ molecule: setup ## a Debian 12 and a Debian 13 host: check, converge, idempotenc
 chaos: setup ## what goes wrong in a server's life, one fault after the other, some 15 minutes (FAULT=beat_killed)
 	molecule/shared/test.sh chaos
 
+operations: setup ## what an operator does: deploy, roll back, look, back up, restore, rotate, remove
+	molecule/shared/test.sh operations
+
+interrupted: setup ## runs of the playbook that are killed at some thirty points
+	molecule/shared/test.sh interrupted
+
+debian-upgrade: setup ## hosts become Debian 13 in place: by the playbook, cut off half-way, and mended after an upgrade by hand
+	molecule/shared/test.sh debian_upgrade
+
 bench: setup ## what clean-up, tokens and provisioning cost; a quarter of an hour (BENCH_DEBIAN=13)
 	cd app && python -m bench
 	molecule/bench/run.py
@@ -59,7 +70,7 @@ setup: .venv/.stamp ## install what the other verbs need
 	python3 -m venv .venv
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.txt >.venv/uv.txt
 	pip --quiet --disable-pip-version-check install --require-hashes --requirement .venv/uv.txt
-	uv pip sync --require-hashes $(locks)
+	uv pip sync --python $(bin)/python --require-hashes $(locks)
 	touch $@
 
 packages:

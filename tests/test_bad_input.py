@@ -63,6 +63,7 @@ def fixture_case(id_: str, text: str, sentence: str) -> Case:
 POSTGRES = {"django_app_database_url": f"postgres://shop:{MARK}@db.example.org/shop"}
 OWN_SOURCE = {"django_app_source": "{{ inventory_dir }}/app"}
 SAME_PORT = "Two services of one would use the same port: rabbitmq_port, "
+UPGRADE = "ansible-playbook playbooks/upgrade_debian.yml --limit one"
 MAKE_DEMO = 'but Debian 12 or 13 with systemd is needed: name such a host in the inventory, or type "make demo"'
 
 ACCEPTED = [
@@ -85,6 +86,11 @@ REFUSED = [
         "short admin password",
         {"django_app_admin_password": MARK},
         "django_app_admin_password has fewer than 12 characters; set a longer one",
+    ),
+    Case(
+        "empty database password",
+        {"django_app_database_password": ""},
+        "django_app_database_password has fewer than 12 characters; set a longer one",
     ),
     Case(
         "short secret key",
@@ -184,6 +190,18 @@ REFUSED = [
         {"failure_report_command": ["mail", "", MARK]},
         "failure_report_command has an empty word; list the command and each of its arguments.",
     ),
+    Case("backups kept for no day", {"backup_kept_days": 0}, "backup_kept_days must be 1 or more."),
+    Case("no time for backups", {"backup_calendar": ""}, "backup_calendar must be one line as OnCalendar= of"),
+    Case(
+        "private key for backups",
+        {"backup_age_recipient": "AGE-SECRET-KEY-1" + MARK.upper()},
+        "backup_age_recipient must be a public key, age1",
+    ),
+    Case(
+        "a status that tells at once",
+        {"status_late_tokens_minutes": 0},
+        "status_late_tokens_minutes must be 1 or more.",
+    ),
     Case(
         "memory limit", {"rabbitmq_memory_limit": "a lot"}, "rabbitmq_memory_limit and rabbitmq_disk_free_limit must be"
     ),
@@ -234,6 +252,26 @@ REFUSED = [
     Case("Debian 11", {"ansible_facts": facts(version="11")}, f"one runs Debian 11 with systemd as PID 1, {MAKE_DEMO}"),
     Case("no systemd", {"ansible_facts": facts(init="bash")}, f"one runs Debian 12 with bash as PID 1, {MAKE_DEMO}"),
     Case(
+        "Debian 13 with the broker's data of Debian 12",
+        {"ansible_facts": facts(version="13") | {"old_broker_data": ["rabbit@localhost"], "unfinished_packages": "a"}},
+        "one runs Debian 13, but RabbitMQ's data (rabbit@localhost) were written by that of Debian 12",
+    ),
+    Case(
+        "Debian 12 with the sources of Debian 13",
+        {"ansible_facts": facts() | {"apt_suites": ["bookworm-updates", "trixie", "trixie-security"]}},
+        f"name trixie, trixie-security, so a package would bring half of Debian 13 along; upgrade the host: {UPGRADE}",
+    ),
+    Case(
+        "packages half-way on Debian 12",
+        {"ansible_facts": facts() | {"unfinished_packages": ["a", "b"]}},
+        "dpkg on one has not finished a, b; type there: sudo dpkg --configure -a.",
+    ),
+    Case(
+        "packages half-way on Debian 13",
+        {"ansible_facts": facts(version="13") | {"unfinished_packages": list("abcdefg")}},
+        f"dpkg on one has not finished a, b, c, d, e and 2 more; finish the upgrade: {UPGRADE}.",
+    ),
+    Case(
         "two beats, told in the inventory's order",
         POSTGRES,
         "The group beat has 2 hosts (two, one); name exactly one",
@@ -258,7 +296,11 @@ def preflight(case: Case, folder: Path) -> tuple[int, str]:
     app: dict[str, Any] = {"hosts": dict.fromkeys(case.app)}
     inventory = {
         "all": {
-            "vars": {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"},
+            "vars": {
+                "ansible_connection": "local",
+                "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+                "ansible_become": False,
+            },
         },
         "broker": {"hosts": {"one": None}},
         "app": {"children": {"web": app, "worker": app, "beat": {"hosts": dict.fromkeys(case.beat)}}},

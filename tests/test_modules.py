@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,14 @@ from ansible.plugins.loader import lookup_loader  # type: ignore[import-untyped]
 from project import ROOT, load_plugin
 
 MANAGED_FILES = "roles/common/library/managed_files.py"
+FORMER_FILES = "roles/common/library/former_files.py"
+APT_SUITES = "roles/debian_upgrade/library/apt_suites.py"
 LOOKUPS = ROOT / "roles/django_app/lookup_plugins"
 
 type_problems = load_plugin("roles/common/filter_plugins/argument_specs.py").type_problems
 unknown_names = load_plugin("roles/common/filter_plugins/argument_specs.py").unknown_names
 password_hash = load_plugin("roles/rabbitmq/filter_plugins/rabbitmq.py").rabbitmq_password_hash
+host_facts = load_plugin("roles/common/library/host_facts.py")
 fixture_problems = load_plugin("roles/periodic_tasks/filter_plugins/fixture.py").fixture_problems
 
 
@@ -140,6 +145,36 @@ class TestManagedFiles:
         answer = manage({"path": str(tmp_path / "settings"), "content": ""})
         assert (answer["failed"], list(tmp_path.iterdir())) == (True, [])
 
+    def test_the_replaced_content_is_kept_until_the_next(self, tmp_path: Path) -> None:
+        key, former = tmp_path / "key", tmp_path / "former"
+
+        def write(content: str, check: bool = False) -> list[str]:
+            wanted = {"path": str(key), "secret_content": content, "mode": "0600", "previous": str(former)}
+            answer = manage(wanted, check=check)
+            assert not check or "first" not in json.dumps(answer["diff"])
+            changed: list[str] = answer["changed_paths"]
+            return changed
+
+        assert write("first")
+        assert (former.read_text(), mode(former)) == ("", 0o600)
+        assert not write("first")
+        assert write("second", check=True)
+        assert (key.read_text(), former.read_text()) == ("first", "")
+        assert write("second")
+        assert (key.read_text(), former.read_text(), mode(former)) == ("second", "first", 0o600)
+        assert not write("second")
+        assert write("third")
+        assert former.read_text() == "second"
+
+    def test_a_deferred_file_is_left_to_the_caller(self, tmp_path: Path) -> None:
+        file = tmp_path / "url"
+        wanted = {"path": str(file), "secret_content": "one", "mode": "0600", "deferred": True}
+        assert manage(wanted)["deferred_paths"] == []
+        assert file.read_text() == "one"
+        answer = manage(wanted | {"secret_content": "two"})
+        assert (answer["changed"], answer["deferred_paths"], file.read_text()) == (True, [str(file)], "one")
+        assert manage(wanted)["changed"] is False
+
     def test_a_secret_is_written_but_not_shown(self, tmp_path: Path) -> None:
         file = tmp_path / "secret"
         file.write_text("old-hunter2")
@@ -192,6 +227,79 @@ class TestManagedFiles:
         with pytest.raises(OSError, match="no space"):
             module.Entry(NotInCheckMode, file_spec(file, "new", "0644")).apply()
         assert (file.read_text(), list(tmp_path.iterdir())) == ("old", [file])
+
+
+class TestFormerFiles:
+    """What managed_files replaces comes back, whatever has been killed in between."""
+
+    @pytest.fixture
+    def shop(self, tmp_path: Path) -> Path:
+        for name, text in (("settings", "old"), ("gone", "old")):
+            (tmp_path / name).write_text(text)
+            (tmp_path / name).chmod(0o640)
+            os.utime(tmp_path / name, (1e9, 1e9))
+        (tmp_path / "current").symlink_to("releases/1")
+        return tmp_path
+
+    @staticmethod
+    def change(shop: Path, to: str, check: bool = False) -> dict[str, Any]:
+        files = [
+            {"path": f"{shop}/settings", "content": to, "mode": "0600"},
+            {"path": f"{shop}/new", "content": to, "mode": "0600"},
+            {"path": f"{shop}/gone", "state": "absent"},
+            {"path": f"{shop}/current", "state": "link", "target": f"releases/{to}"},
+        ]
+        return run_module(MANAGED_FILES, check, files=files, keep_former_in=f"{shop}/former")
+
+    @staticmethod
+    def look(shop: Path) -> dict[str, object]:
+        paths = [path for path in shop.iterdir() if path.name != "former"]
+        files = [path for path in paths if not path.is_symlink()]
+        links = [path for path in paths if path.is_symlink()]
+        return {path.name: (path.read_text(), mode(path), path.stat().st_mtime) for path in files} | {
+            path.name: os.readlink(path) for path in links
+        }
+
+    @staticmethod
+    def former(shop: Path, state: str, check: bool = False) -> dict[str, Any]:
+        return run_module(FORMER_FILES, check, folder=f"{shop}/former", state=state)
+
+    def test_everything_comes_back_as_it_was_before_the_first_of_two_runs(self, shop: Path) -> None:
+        before, began = self.look(shop), time.time()
+        assert self.change(shop, "2")["former_kept"] is True
+        self.change(shop, "3")
+        assert os.readlink(shop / "current") == "releases/3"
+        rehearsal = self.former(shop, "restored", check=True)
+        assert (rehearsal["changed"], rehearsal["links"]) == (True, {f"{shop}/current": "releases/1"})
+        answer = self.former(shop, "restored")
+        assert began <= answer["begun"] <= time.time()
+        assert (self.look(shop), (shop / "former").exists()) == (before, False)
+        assert self.former(shop, "restored")["changed"] is False
+
+    def test_what_was_kept_is_private(self, shop: Path) -> None:
+        self.change(shop, "2")
+        assert mode(shop / "former") == 0o700
+
+    def test_nothing_is_kept_where_nothing_changes(self, shop: Path) -> None:
+        self.change(shop, "2")
+        self.former(shop, "forgotten")
+        after = self.look(shop)
+        assert (self.change(shop, "2")["former_kept"], self.look(shop)) == (False, after)
+        assert self.change(shop, "3", check=True)["former_kept"] is False
+
+    def test_a_kill_while_keeping_or_forgetting_leaves_something_to_go_on_with(self, shop: Path) -> None:
+        before = self.look(shop)
+        self.change(shop, "2")
+        # Killed after a copy and before the index.
+        (shop / "former/9").write_text("half")
+        self.change(shop, "3")
+        self.former(shop, "restored")
+        assert self.look(shop) == before
+        # Killed when only the index was removed.
+        self.change(shop, "2")
+        (shop / "former/index.json").unlink()
+        assert self.former(shop, "restored")["paths"] == []
+        assert (shop / "settings").read_text() == "2"
 
 
 class NotInCheckMode:
@@ -249,6 +357,32 @@ class TestSourceArchive:
             case "new file":
                 (source / "shop/empty.py").touch()
         assert archive(source, tmp_path / "cache")[0] != before
+
+    def test_leaves_out_what_git_archive_leaves_out(self, source: Path, tmp_path: Path) -> None:
+        for name in (
+            "tests/test_shop.py",
+            "shop/tests/data.json",
+            "docs/a.md",
+            "shop/docs/b.md",
+            "notes.txt",
+            "kept.md",
+        ):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).touch()
+        rules = "# not for a server\n\n/tests export-ignore\ndocs export-ignore\n*.txt text export-ignore\n*.md text\n"
+        (source / ".gitattributes").write_text(rules)
+        _, path = archive(source, tmp_path / "cache")
+        with tarfile.open(path) as ours:
+            names = sorted(member.name for member in ours)
+        assert names == ["kept.md", "manage.py", "shop/tasks.py", "shop/tests/data.json"]
+
+        git = ["git", "-c", "user.name=x", "-c", "user.email=x", "-C", str(source)]
+        for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message=x"]):
+            subprocess.run([*git, *command], check=True)
+        packed = subprocess.run([*git, "archive", "HEAD"], check=True, stdout=subprocess.PIPE).stdout
+        with tarfile.open(fileobj=io.BytesIO(packed)) as theirs:
+            files = sorted(member.name for member in theirs if member.isfile())
+        assert [name for name in files if not name.startswith(".")] == names
 
     def test_leaves_out_what_work_leaves_behind(self, source: Path, tmp_path: Path) -> None:
         before, _ = archive(source, tmp_path / "cache")
@@ -445,3 +579,78 @@ def test_all_problems_of_a_fixture_are_told_at_once(shop: Path) -> None:
 
 def test_the_fixture_of_the_default_project_is_fine() -> None:
     assert fixture_problems(str(ROOT / "app/tutorial/fixtures/periodic_tasks.json"), str(ROOT / "app")) == []
+
+
+OLD_FORMAT = """\
+# deb http://mirror.example/debian bookworm main
+deb http://mirror.example/bookworm bookworm main non-free-firmware
+deb [arch=amd64 signed-by=/bookworm] https://me:pass@a.example/debian bookworm-updates main # bookworm
+deb-src\thttp://mirror.example/debian-security bookworm-security/updates main
+deb https://vendor.example/debian stable main
+deb https://vendor.example/debian bookwormish main
+"""
+NEW_FORMAT = """\
+Types: deb
+URIs: http://mirror.example/bookworm
+Suites: bookworm bookworm-updates
+ bookworm-backports
+Components: main
+Signed-By: /usr/share/keyrings/bookworm.gpg
+
+Types: deb
+Enabled: no
+URIs: http://mirror.example/debian
+suites: bookworm-security
+Components: main
+"""
+
+
+class TestAptSources:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (tmp_path / "sources.list.d").mkdir()
+        (tmp_path / "sources.list").write_text(OLD_FORMAT)
+        (tmp_path / "sources.list").chmod(0o640)
+        (tmp_path / "sources.list.d/debian.sources").write_text(NEW_FORMAT)
+        (tmp_path / "sources.list.d/vendor.list.save").write_text(OLD_FORMAT)
+        return tmp_path
+
+    def test_facts_name_the_suites_that_are_in_force(self, folder: Path) -> None:
+        bookworm = ["bookworm", "bookworm-backports", "bookworm-security/updates", "bookworm-updates", "bookwormish"]
+        assert host_facts.read_suites(folder) == [*bookworm, "stable"]
+        assert host_facts.read_suites(folder / "none") == []
+
+    def test_the_other_release_is_named_and_nothing_else_changed(self, folder: Path) -> None:
+        wanted: dict[str, Any] = {"before": "bookworm", "after": "trixie", "folder": str(folder)}
+        predicted = run_module(APT_SUITES, check=True, **wanted)
+        assert (folder / "sources.list").read_text() == OLD_FORMAT
+        done = run_module(APT_SUITES, **wanted)
+        files = [str(folder / "sources.list"), str(folder / "sources.list.d/debian.sources")]
+        assert done["changed_paths"] == predicted["changed_paths"] == files
+        assert done["diff"] == predicted["diff"]
+        assert "pass@" not in json.dumps(done)
+
+        lines = (folder / "sources.list").read_text().splitlines()
+        changed = [
+            "deb http://mirror.example/bookworm trixie main non-free-firmware",
+            "deb [arch=amd64 signed-by=/bookworm] https://me:pass@a.example/debian trixie-updates main # bookworm",
+            "deb-src\thttp://mirror.example/debian-security trixie-security/updates main",
+        ]
+        before = OLD_FORMAT.splitlines()
+        assert lines == [before[0], *changed, *before[4:]]
+        assert mode(folder / "sources.list") == 0o640
+        assert (folder / "sources.list.d/debian.sources").read_text() == (
+            NEW_FORMAT.replace("Suites: bookworm bookworm-", "Suites: trixie trixie-")
+            .replace("\n bookworm-", "\n trixie-")
+            .replace("suites: bookworm", "suites: trixie")
+        )
+        assert (folder / "sources.list.d/vendor.list.save").read_text() == OLD_FORMAT
+        assert run_module(APT_SUITES, **wanted)["changed"] is False
+
+
+def test_facts_know_data_that_rabbitmq_4_refuses(tmp_path: Path) -> None:
+    (tmp_path / "new@one-feature_flags").write_text("[classic_queue_type_delivery_support,\n feature_flags_v2].")
+    assert host_facts.old_broker_data(tmp_path) == []
+    (tmp_path / "old@one-feature_flags").write_text("[quorum_queue,stream_queue].")
+    assert host_facts.old_broker_data(tmp_path) == ["old@one"]
+    assert host_facts.old_broker_data(tmp_path / "none") == []

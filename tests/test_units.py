@@ -72,6 +72,14 @@ def test_the_broker_is_hardly_exposed(root: Path) -> None:
     assert exposure(root, "rabbitmq-server.service") <= 1.4
 
 
+def test_the_backup_is_exposed_as_little_as_root_can_be(root: Path) -> None:
+    """It becomes the users of app and broker, and has none of the drop-in that makes the services what they are."""
+    assert exposure(root, "backup-tutorial.service") <= 2.2
+    found = settings(root, "backup-tutorial.service")
+    assert found["OnFailure"] == "failure-report@%n.service"
+    assert "User" not in found
+
+
 def test_the_sandbox_is_what_makes_it(root: Path, tmp_path: Path) -> None:
     """Without the drop-in the figures are those of everybody else."""
     system = tmp_path / "etc/systemd/system"
