@@ -14,7 +14,8 @@ for _ in $(seq 100); do
     sleep 0.3
 done
 [ "$(ends | wc --lines)" = 6 ] || die "Not every task has ended: $(ends)"
-ends | awk '$1 - before < 2 { exit 1 } { before = $1 }' || die "Two tasks of 2 s beside one another: $(ends)"
+# The journal may take up a line some milliseconds late.
+ends | awk '$1 - before < 1.5 { exit 1 } { before = $1 }' || die "Two tasks of 2 s beside one another: $(ends)"
 lines tutorial-worker2 "$began" | grep --quiet "$takes" || die "The second worker got nothing"
 systemctl stop tutorial-worker2
 rm /run/systemd/system/tutorial-worker2.service
