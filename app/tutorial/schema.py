@@ -75,11 +75,13 @@ FORGET = """
     DELETE FROM "{unpaired}" WHERE "token" IN ({keys});"""
 # A scalar subquery, because PostgreSQL might turn NOT EXISTS into a join with the whole table.
 ADD = """
-    INSERT INTO "{unpaired}" ("token", "expires") SELECT "id", "expires" FROM "{token}"
+    INSERT{or_ignore} INTO "{unpaired}" ("token", "expires") SELECT "id", "expires" FROM "{token}"
         WHERE "id" IN ({keys}) AND (SELECT 1 FROM "{holder}" WHERE "{column}" = "{token}"."id") IS NULL;"""
 FILL = """
     INSERT INTO "{unpaired}" ("token", "expires") SELECT "id", "expires" FROM "{token}"
         WHERE NOT EXISTS (SELECT 1 FROM "{holder}" WHERE "{column}" = "{token}"."id")"""
+# SQLite copies each page that a statement changes to a temporary file, if anything in it could make it fail.
+OR_IGNORE = {"sqlite": " OR IGNORE", "postgresql": ""}
 # PostgreSQL's writers don't wait for each other by themselves: those of one token do, by its row.
 LOCK = """
     PERFORM 1 FROM "{token}" WHERE "id" IN ({keys}) ORDER BY "id" FOR NO KEY UPDATE;"""
@@ -222,7 +224,7 @@ def _create_triggers(connection: BaseDatabaseWrapper) -> None:
                 # Whoever changes the token itself has locked its row.
                 lock = LOCK if vendor == "postgresql" and side == "holder" else ""
                 body = lock + BODIES[side, event]
-                body = body.format(keys=keys, **pairing.tables)
+                body = body.format(keys=keys, or_ignore=OR_IGNORE[vendor], **pairing.tables)
                 names = {"name": name, "event": event, "table": pairing.tables[side], "rows": ROWS[event]}
                 of = f"OF {', '.join(columns)}" if event == "update" else ""
                 when = "" if event == "update" else f"WHEN {keys} IS NOT NULL"
