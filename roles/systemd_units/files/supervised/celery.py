@@ -1,7 +1,8 @@
 """Make a Celery worker and Celery beat good services of systemd; the units name it in CELERY_LOADER.
 
 The worker says that it is ready once it consumes, beat once it has read its schedule and reached the broker. Both feed
-the watchdog only while they work, try a lost broker again every few seconds, and give log lines a priority.
+the watchdog only while they work, try a lost broker again every few seconds, and give log lines a priority. Beat also
+waits for a lost database, of which Celery makes a traceback each time.
 """
 
 import atexit
@@ -13,13 +14,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import celery.beat
 import kombu
 from amqp.exceptions import ResourceLocked
 from billiard import active_children
 from celery import bootsteps, signals
+from celery.apps.beat import Beat
 from celery.loaders.app import AppLoader
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
+from django.db import DatabaseError, InterfaceError, close_old_connections
 from kombu.exceptions import OperationalError
 
 from supervised import journal, systemd
@@ -192,6 +196,48 @@ class Turn:
             logger.log(level, "Sending nothing: %s", obstacle)
 
 
+class Database:
+    """What is in the way between the scheduler and its database, logged if it is something new."""
+
+    def __init__(self) -> None:
+        """Expect nothing."""
+        self.obstacle = ""
+
+    def answers(self, ask: Callable[[], Any]) -> bool:
+        """Tell whether a question to the database gets through."""
+        obstacle = ""
+        try:
+            ask()
+        except (DatabaseError, InterfaceError) as error:
+            close_old_connections()  # the next question is asked by a new one
+            obstacle = f"waiting for the database: {str(error).partition(chr(10))[0]}"
+        if obstacle != self.obstacle:
+            self.obstacle = obstacle
+            if obstacle:
+                logger.error("Sending nothing: %s", obstacle)
+            else:
+                logger.info("The database answers")
+        return not obstacle
+
+
+class Service(celery.beat.Service):
+    """Beat's service, which waits for the database to read its first schedule from."""
+
+    def get_scheduler(self, *args: Any, **options: Any) -> Any:
+        """Make the scheduler; the unit's time for a start limits how long that may take."""
+        found: list[Any] = []
+        database = Database()
+        while not database.answers(lambda: found.append(super(Service, self).get_scheduler(*args, **options))):
+            systemd.notify(f"STATUS={database.obstacle}")
+            time.sleep(RETRY_SECONDS)
+        return found[0]
+
+    def sync(self) -> None:
+        """Write what is to be written when beat ends, which is nothing before there is a scheduler."""
+        if "scheduler" in vars(self):
+            super().sync()
+
+
 def forget_future_runs(scheduler: Any) -> None:
     """Let entries that last ran in the future, seen from a clock that was set back, have run just now.
 
@@ -215,24 +261,26 @@ def beat_starts(sender: Any, **_: Any) -> None:
     """Send only with the turn, feed the watchdog from the scheduler's ticks, and say READY once the broker answered."""
     scheduler: Any = sender.scheduler
     notice_the_first_change(scheduler)
-    turn = Turn(sender.app)
-    tick = scheduler.tick
+    turn, database = Turn(sender.app), Database()
+    tick, should_sync = scheduler.tick, scheduler.should_sync
     last = float("inf")
 
     def watched_tick(*args: Any, **options: Any) -> float:
         nonlocal last
-        if turn.taken():
+        # Both are asked each time: an outage of the database is no reason to lose the turn.
+        if all([turn.taken(), database.answers(scheduler.Changes.last_change)]):
             before, last = last, time.time()
             if last < before:  # at the start as well: the clock may have been set while no beat ran
                 forget_future_runs(scheduler)
             interval: float = tick(*args, **options)
             said = f"{len(scheduler.old_schedulers)} entries, next look in {interval:.0f} s"
         else:
-            interval, said = 1.0, turn.obstacle
+            interval, said = 1.0, turn.obstacle or database.obstacle
         systemd.notify("WATCHDOG=1", f"STATUS={said}", *(["READY=1"] if turn.reached else []))
         return interval
 
     scheduler.tick = watched_tick
+    scheduler.should_sync = lambda: not database.obstacle and should_sync()
     atexit.register(turn.give_back)
     atexit.register(scheduler.connection.close)
 
@@ -246,6 +294,7 @@ class Loader(AppLoader):
         journal.report_uncaught()
         self.app.amqp.Connection = Connection
         self.app.steps["consumer"].add(Health)
+        Beat.Service = Service
         signals.after_setup_logger.connect(give_priorities, weak=False)
         signals.after_setup_task_logger.connect(give_priorities, weak=False)
         signals.worker_before_create_process.connect(share_memory, weak=False)
