@@ -3,6 +3,7 @@ SHELL := /bin/sh
 bin := $(CURDIR)/.venv/bin
 export PATH := $(bin):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export MYPY_CACHE_DIR := $(CURDIR)/.mypy_cache
 
 # A private certificate authority named for one of pip and uv holds for both.
 ifdef PIP_CERT
