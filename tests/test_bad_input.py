@@ -253,23 +253,13 @@ REFUSED = [
     Case("no systemd", {"ansible_facts": facts(init="bash")}, f"one runs Debian 12 with bash as PID 1, {MAKE_DEMO}"),
     Case(
         "Debian 13 with the broker's data of Debian 12",
-        {"ansible_facts": facts(version="13") | {"old_broker_data": ["rabbit@localhost"], "unfinished_packages": "a"}},
+        {"ansible_facts": facts(version="13") | {"old_broker_data": ["rabbit@localhost"]}},
         "one runs Debian 13, but RabbitMQ's data (rabbit@localhost) were written by that of Debian 12",
     ),
     Case(
         "Debian 12 with the sources of Debian 13",
         {"ansible_facts": facts() | {"apt_suites": ["bookworm-updates", "trixie", "trixie-security"]}},
         f"name trixie, trixie-security, so a package would bring half of Debian 13 along; upgrade the host: {UPGRADE}",
-    ),
-    Case(
-        "packages half-way on Debian 12",
-        {"ansible_facts": facts() | {"unfinished_packages": ["a", "b"]}},
-        "dpkg on one has not finished a, b; type there: sudo dpkg --configure -a.",
-    ),
-    Case(
-        "packages half-way on Debian 13",
-        {"ansible_facts": facts(version="13") | {"unfinished_packages": list("abcdefg")}},
-        f"dpkg on one has not finished a, b, c, d, e and 2 more; finish the upgrade: {UPGRADE}.",
     ),
     Case(
         "two beats, told in the inventory's order",

@@ -36,12 +36,27 @@ ls -d /etc/tutorial/former 2>/dev/null || true
 """
 
 
-def playbook(kill_at=None, power=False):
-    """Run site.yml; kill it after the given number of tasks. Return the exit code (None: killed) and the last task."""
+def start():
+    """Start to run site.yml."""
     command = ["ansible-playbook", "--inventory", given["inventory"], "--limit", given["host"], "site.yml"]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
+
+
+def interrupt(process, power):
+    """Kill the playbook, and with `power` everything on the host, which then boots."""
+    if power:
+        subprocess.run([given["podman"], "kill", given["container"]], check=True, capture_output=True)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if power:
+        subprocess.run([given["podman"], "start", given["container"]], check=True, capture_output=True)
+
+
+def playbook(kill_at=None, power=False):
+    """Run site.yml; kill it after the given number of tasks. Return the exit code (None: killed) and the last task."""
+    process = start()
     tasks, lines = 0, []
     for line in process.stdout:
         lines.append(line)
@@ -49,17 +64,28 @@ def playbook(kill_at=None, power=False):
             tasks += 1
             if tasks == kill_at:
                 time.sleep(random.uniform(0, 2))  # noqa: S311  # somewhere in the task
-                if power:
-                    subprocess.run([given["podman"], "kill", given["container"]], check=True, capture_output=True)
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                if power:
-                    subprocess.run([given["podman"], "start", given["container"]], check=True, capture_output=True)
+                interrupt(process, power)
                 return None, line.split("[", 1)[1].split("]")[0]
     code = process.wait()
     if code:
         sys.exit(f"The next run failed:\n{''.join(lines)}")
     return code, ""
+
+
+def cut_while_unpacking():
+    """Cut the power when dpkg has unpacked some of the broker's packages and configured none."""
+    process = start()
+    while on_host("grep 'status unpacked erlang-[d-z]' /var/log/dpkg.log").returncode:
+        if process.poll() is not None:
+            sys.exit("No package was seen to be unpacked")
+        time.sleep(0.1)
+    interrupt(process, power=True)
+    until = time.time() + 60
+    while not (half := on_host("dpkg --audit").stdout) and time.time() < until:
+        time.sleep(1)
+    if "erlang" not in half:
+        sys.exit(f"dpkg had finished: {half}")
+    print("first run: power cut while dpkg unpacks", flush=True)
 
 
 def on_host(script):
@@ -87,9 +113,10 @@ def whole(release_before=None):
 
 
 random.seed(given["offset"])
-points, point = 0, 2 + given["offset"] * STEP // 2
+cut_while_unpacking()
+points, point = 1, 2 + given["offset"] * STEP // 2
 while True:
-    power = points % 2 == 1
+    power = points % 2 == 0
     code, task = playbook(point, power)
     if code == 0:
         break
