@@ -1,4 +1,4 @@
-"""Try real AMQP logins; run by the release's Python. Standard input: vhost and name-password pairs as JSON."""
+"""Try real AMQP logins; run by the release's Python. Standard input: address, vhost, name-password pairs as JSON."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ given = json.load(sys.stdin)
 answers = {}
 for user, password in given["logins"]:
     try:
-        with Connection(host="127.0.0.1:5672", userid=user, password=password, virtual_host=given["vhost"]):
+        with Connection(host=f"{given['address']}:5672", userid=user, password=password, virtual_host=given["vhost"]):
             answers[user] = "accepted"
     except AccessRefused:
         answers[user] = "refused"
