@@ -223,19 +223,28 @@ class Database:
 class Service(celery.beat.Service):
     """Beat's service, which waits for the database to read its first schedule from."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Expect a database that answers."""
+        super().__init__(*args, **options)
+        self.database = Database()
+
     def get_scheduler(self, *args: Any, **options: Any) -> Any:
         """Make the scheduler; the unit's time for a start limits how long that may take."""
         found: list[Any] = []
-        database = Database()
-        while not database.answers(lambda: found.append(super(Service, self).get_scheduler(*args, **options))):
-            systemd.notify(f"STATUS={database.obstacle}")
+        make = super().get_scheduler
+        while not self.database.answers(lambda: found.append(make(*args, **options))):
+            systemd.notify(f"STATUS={self.database.obstacle}")
             time.sleep(RETRY_SECONDS)
         return found[0]
 
     def sync(self) -> None:
-        """Write what is to be written when beat ends, which is nothing before there is a scheduler."""
-        if "scheduler" in vars(self):
-            super().sync()
+        """Write when tasks ran last, as beat ends, if there is a scheduler yet and the database answers."""
+        if "scheduler" not in vars(self):
+            return
+        scheduler: Any = self.scheduler
+        if not self.database.answers(scheduler.Changes.last_change):
+            scheduler._dirty.clear()  # each attempt, here and at exit, would only make a traceback
+        super().sync()
 
 
 def forget_future_runs(scheduler: Any) -> None:
@@ -261,7 +270,7 @@ def beat_starts(sender: Any, **_: Any) -> None:
     """Send only with the turn, feed the watchdog from the scheduler's ticks, and say READY once the broker answered."""
     scheduler: Any = sender.scheduler
     notice_the_first_change(scheduler)
-    turn, database = Turn(sender.app), Database()
+    turn, database = Turn(sender.app), sender.database
     tick, should_sync = scheduler.tick, scheduler.should_sync
     last = float("inf")
 
