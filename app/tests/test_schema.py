@@ -71,6 +71,27 @@ def test_what_somebody_dropped_comes_back_with_the_next_migrate(engine: str, own
     assert ("CONCURRENTLY" in built[0]) is (engine == "postgresql")
 
 
+@both_engines_for_real
+def test_trigger_of_another_making_is_made_anew(
+    engine: str, monkeypatch: pytest.MonkeyPatch, owner: dict[str, Any]
+) -> None:
+    now = timezone.now()
+    schema._drop_triggers(connections[engine])
+    # Right as well, so that nothing but its text tells them apart.
+    monkeypatch.setitem(schema.BODIES, ("token", "delete"), schema.FORGET + schema.FORGET)
+    schema._trigger_statements.cache_clear()
+    schema.after_migrate(engine)
+    monkeypatch.undo()
+    schema._trigger_statements.cache_clear()
+    build([Family(None, now)], [], owner)
+    assert not schema.triggers_are_there(engine)
+
+    call_command("migrate", database=engine, verbosity=0)
+
+    assert schema.triggers_are_there(engine)
+    assert lists_are_right()
+
+
 @pytest.mark.django_db(databases=["postgresql"], transaction=True)
 def test_index_of_an_interrupted_build_is_built_again() -> None:
     with connections["postgresql"].cursor() as cursor:

@@ -5,6 +5,7 @@ table that SQLite builds anew in one of the toolkit's migrations loses them sile
 after every `migrate`; what is there already costs a few queries.
 """
 
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.apps import apps
@@ -72,11 +73,11 @@ PAIRINGS = [
 ]
 
 FORGET = """
-    DELETE FROM "{unpaired}" WHERE "token" IN ({keys});"""
+    DELETE FROM "{unpaired}" WHERE "token" {keys};"""
 # A scalar subquery, because PostgreSQL might turn NOT EXISTS into a join with the whole table.
 ADD = """
     INSERT{or_ignore} INTO "{unpaired}" ("token", "expires") SELECT "id", "expires" FROM "{token}"
-        WHERE "id" IN ({keys}) AND (SELECT 1 FROM "{holder}" WHERE "{column}" = "{token}"."id") IS NULL;"""
+        WHERE "id" {keys} AND (SELECT 1 FROM "{holder}" WHERE "{column}" = "{token}"."id") IS NULL;"""
 FILL = """
     INSERT INTO "{unpaired}" ("token", "expires") SELECT "id", "expires" FROM "{token}"
         WHERE NOT EXISTS (SELECT 1 FROM "{holder}" WHERE "{column}" = "{token}"."id")"""
@@ -84,7 +85,7 @@ FILL = """
 OR_IGNORE = {"sqlite": " OR IGNORE", "postgresql": ""}
 # PostgreSQL's writers don't wait for each other by themselves: those of one token do, by its row.
 LOCK = """
-    PERFORM 1 FROM "{token}" WHERE "id" IN ({keys}) ORDER BY "id" FOR NO KEY UPDATE;"""
+    PERFORM 1 FROM "{token}" WHERE "id" {keys} ORDER BY "id" FOR NO KEY UPDATE;"""
 
 # What keeps the list right when something happens to a token, or to what refers to it.
 BODIES = {
@@ -97,13 +98,14 @@ BODIES = {
 }
 # The tokens that an event may concern: SQLite's triggers run for each row, PostgreSQL's for each statement.
 KEYS = {
-    "sqlite": {"insert": "NEW.{key}", "update": "OLD.{key}, NEW.{key}", "delete": "OLD.{key}"},
+    # A list of one key costs SQLite more than all else that a trigger does.
+    "sqlite": {"insert": "= NEW.{key}", "update": "IN (OLD.{key}, NEW.{key})", "delete": "= OLD.{key}"},
     "postgresql": {
-        "insert": "SELECT {key} FROM after",
-        "update": """
+        "insert": "IN (SELECT {key} FROM after)",
+        "update": """IN (
             SELECT {key} FROM (SELECT {columns} FROM before EXCEPT SELECT {columns} FROM after) AS old UNION
-            SELECT {key} FROM (SELECT {columns} FROM after EXCEPT SELECT {columns} FROM before) AS new""",
-        "delete": "SELECT {key} FROM before",
+            SELECT {key} FROM (SELECT {columns} FROM after EXCEPT SELECT {columns} FROM before) AS new)""",
+        "delete": "IN (SELECT {key} FROM before)",
     },
 }
 TRIGGER = {
@@ -118,9 +120,11 @@ ROWS = {
     "update": "OLD TABLE AS before NEW TABLE AS after",
     "delete": "OLD TABLE AS before",
 }
+# Each with (a part of) the statement that made it.
 FIND_TRIGGERS = {
-    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
-    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgenabled = 'O' AND pg_table_is_visible(tgrelid)",
+    "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": """SELECT tgname, prosrc FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+        WHERE tgenabled = 'O' AND pg_table_is_visible(tgrelid)""",
 }
 VALID_INDEXES = {
     "sqlite": "SELECT name, 1 FROM sqlite_master WHERE type = 'index'",
@@ -130,13 +134,15 @@ VALID_INDEXES = {
 
 
 def triggers_are_there(using: str) -> bool:
-    """Tell whether the database `using` keeps the lists of unpaired tokens right."""
+    """Tell whether the database `using` keeps its lists right, by the triggers that are made here."""
     connection = connections[using]
     if connection.vendor not in FIND_TRIGGERS:
         return False
     with connection.cursor() as cursor:
         cursor.execute(FIND_TRIGGERS[connection.vendor])
-        return {name for (name,) in cursor.fetchall()} >= set(_trigger_names())
+        there = dict(cursor.fetchall())
+    statements = _trigger_statements(connection.vendor)
+    return all(name in there and there[name] in statement for name, statement in statements.items())
 
 
 def before_migrate(using: str, plan: list[tuple[Any, bool]], **_: object) -> None:
@@ -149,7 +155,7 @@ def before_migrate(using: str, plan: list[tuple[Any, bool]], **_: object) -> Non
 
 
 def after_migrate(using: str, **_: object) -> None:
-    """Make the indexes and triggers that are missing in the database `using`.
+    """Make the indexes and triggers that are missing in the database `using`, or are of an older making.
 
     Nothing is made where the tables or columns aren't, as after a migration backwards.
     """
@@ -198,15 +204,34 @@ def _ensure_indexes(connection: BaseDatabaseWrapper) -> None:
             editor.execute(index.create_sql(model, editor, **options), params=None)
 
 
-def _trigger_names() -> list[str]:
-    return [name for pairing in PAIRINGS for name, *_ in pairing.triggers]
+@cache
+def _trigger_statements(vendor: str) -> dict[str, str]:
+    """Return what creates each trigger, by its name."""
+    statements = {}
+    for pairing in PAIRINGS:
+        for name, side, event, columns in pairing.triggers:
+            keys = KEYS[vendor][event].format(key=columns[0], columns=", ".join(columns))
+            # Whoever changes the token itself has locked its row.
+            lock = LOCK if vendor == "postgresql" and side == "holder" else ""
+            body = lock + BODIES[side, event]
+            row = "NEW" if event == "insert" else "OLD"
+            statements[name] = TRIGGER[vendor].format(
+                name=name,
+                event=event,
+                table=pairing.tables[side],
+                rows=ROWS[event],
+                of=f"OF {', '.join(columns)}" if event == "update" else "",
+                when="" if event == "update" else f"WHEN {row}.{columns[0]} IS NOT NULL",
+                body=body.format(keys=keys, or_ignore=OR_IGNORE[vendor], **pairing.tables),
+            )
+    return statements
 
 
 def _drop_triggers(connection: BaseDatabaseWrapper) -> None:
     if connection.vendor not in FIND_TRIGGERS:
         return
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        for name in _trigger_names():
+        for name in _trigger_statements(connection.vendor):
             if connection.vendor == "postgresql":
                 cursor.execute(f"DROP FUNCTION IF EXISTS {name}() CASCADE")
             else:
@@ -216,19 +241,10 @@ def _drop_triggers(connection: BaseDatabaseWrapper) -> None:
 def _create_triggers(connection: BaseDatabaseWrapper) -> None:
     """Create all triggers, and fill the lists with what is true at this moment."""
     _drop_triggers(connection)
-    vendor = connection.vendor
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        for statement in _trigger_statements(connection.vendor).values():
+            cursor.execute(statement)
+        # After the triggers: on PostgreSQL these have waited for every unfinished writer.
         for pairing in PAIRINGS:
-            for name, side, event, columns in pairing.triggers:
-                keys = KEYS[vendor][event].format(key=columns[0], columns=", ".join(columns))
-                # Whoever changes the token itself has locked its row.
-                lock = LOCK if vendor == "postgresql" and side == "holder" else ""
-                body = lock + BODIES[side, event]
-                body = body.format(keys=keys, or_ignore=OR_IGNORE[vendor], **pairing.tables)
-                names = {"name": name, "event": event, "table": pairing.tables[side], "rows": ROWS[event]}
-                of = f"OF {', '.join(columns)}" if event == "update" else ""
-                when = "" if event == "update" else f"WHEN {keys} IS NOT NULL"
-                cursor.execute(TRIGGER[vendor].format(of=of, when=when, body=body, **names))
-            # After the triggers: on PostgreSQL these have waited for every unfinished writer.
             pairing.unpaired._default_manager.using(connection.alias).all().delete()
             cursor.execute(FILL.format(**pairing.tables))

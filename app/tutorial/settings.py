@@ -152,7 +152,7 @@ OAUTH2_PROVIDER = {
     # Secrets are random and long: no need of the slow hashing that a password needs at every request.
     "CLIENT_SECRET_HASHER": "client_secret_sha256",
     # Short write locks, so that requests get their turn during a large clean-up.
-    "CLEAR_EXPIRED_TOKENS_BATCH_SIZE": 3000,
+    "CLEAR_EXPIRED_TOKENS_BATCH_SIZE": 4000,
     "CLEAR_EXPIRED_TOKENS_BATCH_INTERVAL": 0.05,  # seconds
     # RFC 9700, Best Current Practice for OAuth 2.0 Security, in full.
     "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],
