@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 
 from project import load_plugin
 
@@ -164,3 +165,15 @@ def test_the_brokers_own_user_and_what_went_are_not_brought_back() -> None:
     assert [row["destination"] for row in wanted["bindings"]] == ["mail"]
     assert wanted["parameters"] == [{"component": "vhost-limits"}]
     assert "global_parameters" not in wanted
+
+
+def test_settings_that_the_server_does_not_know_are_left_out_of_the_head_alone() -> None:
+    if not django_settings.configured:
+        django_settings.configure()
+    known_head = load_plugin("roles/backup/files/backup_database.py").known_head
+    head = [b"--\n", b"\n", b"SET lock_timeout = 0;\n", b"SET transaction_timeout = 0;\n", b"SELECT set_config('a');\n"]
+    rest = [b"DROP TABLE token;\n", b"SET transaction_timeout = 0;\n"]
+    script = io.BytesIO(b"".join(head + rest))
+
+    # The last one may be a row.
+    assert [*known_head(script, {b"lock_timeout"}), script.read()] == [*head[:3], head[4], *rest]

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -321,9 +321,22 @@ def load_sqlite(output: IO[bytes], given: dict[str, Any]) -> None:
     output.write(b"loaded\n")
 
 
+def known_head(script: Iterable[bytes], known: set[bytes]) -> Iterator[bytes]:
+    """Yield the script's lines up to its first command, without settings of which an older server knows nothing."""
+    for line in script:
+        words = line.split()
+        if words[:1] != [b"SET"] or words[1] in known:
+            yield line
+        if words and not line.startswith((b"SET ", b"SELECT ", b"--", b"\\")):
+            return
+
+
 def load_postgresql(output: IO[bytes], given: dict[str, Any]) -> None:
     """Replace everything in one transaction, so that a failure leaves the present data."""
     program, psql = postgresql_program("pg_restore"), postgresql_program("psql")
+    with connections["default"].cursor() as cursor:
+        cursor.execute("SELECT name FROM pg_settings")
+        known = {name.encode() for (name,) in cursor.fetchall()}
     connections["default"].close()
     # Without details and context, which hold rows.
     quiet = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=terse"]
@@ -340,6 +353,7 @@ def load_postgresql(output: IO[bytes], given: dict[str, Any]) -> None:
         script, database = cast("IO[bytes]", reader.stdout), cast("IO[bytes]", writer.stdin)
         with suppress(BrokenPipeError):
             database.write(EMPTY.encode())
+            database.writelines(known_head(script, known))
             shutil.copyfileobj(script, database)
             # Only now: an end of input without it, whatever killed whom, rolls everything back.
             if reader.wait() == 0:
