@@ -15,7 +15,7 @@ endif
 
 locks := requirements.txt $(wildcard app/requirements.txt app/requirements-dev.txt)
 
-.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted debian-upgrade bench setup packages lock clean
+.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted debian-upgrade cluster bench setup packages lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand --tabs=12
@@ -59,6 +59,9 @@ interrupted: setup ## runs of the playbook that are killed at some thirty points
 
 debian-upgrade: setup ## hosts become Debian 13 in place: by the playbook, cut off half-way, and mended after an upgrade by hand
 	molecule/shared/test.sh debian_upgrade
+
+cluster: setup ## one installation on three hosts, with PostgreSQL; what its operators do
+	molecule/shared/test.sh cluster
 
 bench: setup ## what clean-up, tokens and provisioning cost; a quarter of an hour (BENCH_DEBIAN=13)
 	cd app && python -m bench

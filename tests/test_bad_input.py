@@ -51,6 +51,9 @@ class Case:
     sentence: str = ""
     app: tuple[str, ...] = ("one",)
     beat: tuple[str, ...] = ("one",)
+    broker: tuple[str, ...] = ("one",)
+    # The group is there only if it has hosts.
+    database: tuple[str, ...] = ()
     # Text by path, beside the inventory.
     files: dict[str, str] = field(default_factory=dict)
 
@@ -60,7 +63,12 @@ def fixture_case(id_: str, text: str, sentence: str) -> Case:
     return Case(id_, variables, sentence, files={"fixture.json": text})
 
 
-POSTGRES = {"django_app_database_url": f"postgres://shop:{MARK}@db.example.org/shop"}
+POSTGRES = {
+    "django_app_database_url": f"postgres://shop:{MARK}@db.example.org/shop",
+    "rabbitmq_address": "192.0.2.7",
+}
+ADDRESSES = {"rabbitmq_address": "192.0.2.7", "postgresql_address": "192.0.2.7"}
+CLUSTER: dict[str, Any] = {"app": ("two", "three"), "beat": ("two",), "database": ("one",)}
 OWN_SOURCE = {"django_app_source": "{{ inventory_dir }}/app"}
 SAME_PORT = "Two services of one would use the same port: rabbitmq_port, "
 UPGRADE = "ansible-playbook playbooks/upgrade_debian.yml --limit one"
@@ -73,6 +81,11 @@ ACCEPTED = [
     Case("numbers and switches as texts", {"systemd_units_web_port": "8080", "django_app_served_over_tls": "yes"}),
     Case("no allowed hosts with debug on", {"django_app_allowed_hosts": [], "django_app_debug": True}),
     Case("two app hosts with PostgreSQL", POSTGRES, app=("one", "two")),
+    Case(
+        "database and broker on a host of their own",
+        POSTGRES | ADDRESSES | {"postgresql_clients": ["192.0.2.0/24", "198.51.100.7/32"]},
+        **CLUSTER,
+    ),
     Case("networks to talk to", {"systemd_units_allowed_addresses": ["localhost", "192.0.2.0/24", "2001:db8::1"]}),
 ]
 
@@ -268,10 +281,72 @@ REFUSED = [
         app=("two", "one"),
         beat=("two", "one"),
     ),
+    Case(
+        "two brokers",
+        POSTGRES,
+        "The group broker has 2 hosts (one, two), which would be brokers that know nothing of one another; name one.",
+        broker=("one", "two"),
+    ),
+    Case(
+        "two databases",
+        POSTGRES | ADDRESSES,
+        "The group database has 2 hosts (one, two), which would be databases that know nothing of one another; name",
+        app=("one", "two"),
+        database=("one", "two"),
+    ),
+    Case(
+        "broker elsewhere, but no address of it",
+        {"django_app_database_url": POSTGRES["django_app_database_url"]},
+        "Hosts of the app would look for the broker on themselves, but that is one; set rabbitmq_address for all hosts",
+        app=("two",),
+        beat=("two",),
+    ),
+    Case(
+        "database elsewhere, but no address of it",
+        ADDRESSES | {"django_app_database_url": f"postgres://shop:{MARK}@localhost/shop"},
+        "Hosts of the app would look for the database on themselves, but that is one; name the address of one in",
+        **CLUSTER,
+    ),
+    Case(
+        "SQLite beside a database server",
+        {},
+        "The group database has one, but the app would use a SQLite file; set django_app_database_url to postgres://",
+        database=("one",),
+    ),
+    Case(
+        "database newer than the programs that back it up",
+        POSTGRES | ADDRESSES | {"ansible_facts": facts(version="{{ '13' if inventory_hostname == 'one' else '12' }}")},
+        "one has Debian 13, whose PostgreSQL the older one of two can't back up; name a host with Debian 13 first in",
+        **CLUSTER,
+    ),
+    Case(
+        "name for the database's address",
+        POSTGRES | {"postgresql_address": "db.example.org"},
+        "postgresql_address must be an IPv4 address, for example 127.0.0.1.",
+        database=("one",),
+    ),
+    Case(
+        "address for a network",
+        POSTGRES | {"postgresql_clients": ["192.0.2.7"]},
+        "postgresql_clients must be networks such as 10.0.0.0/24, or 10.0.0.7/32 for a single host.",
+        database=("one",),
+    ),
+    Case(
+        "administrator for the app",
+        POSTGRES | {"postgresql_user": "postgres"},
+        "postgresql_user can't be postgres, who may do everything; set another name.",
+        database=("one",),
+    ),
+    Case(
+        "password that PostgreSQL's clients would change",
+        POSTGRES | {"django_app_database_password": "Ⅸ²" + MARK},
+        "postgresql_password must be made of printable ASCII characters; set another one in django_app_database_pass",
+        database=("one",),
+    ),
     Case("no beat", {}, "The group beat has no host; name exactly one", beat=()),
     Case(
         "SQLite on two hosts",
-        {},
+        ADDRESSES,
         "The group app has 2 hosts, which can't share a SQLite file; set django_app_database_url to a PostgreSQL",
         app=("one", "two"),
     ),
@@ -292,9 +367,11 @@ def preflight(case: Case, folder: Path) -> tuple[int, str]:
                 "ansible_become": False,
             },
         },
-        "broker": {"hosts": {"one": None}},
+        "broker": {"hosts": dict.fromkeys(case.broker)},
         "app": {"children": {"web": app, "worker": app, "beat": {"hosts": dict.fromkeys(case.beat)}}},
     }
+    if case.database:
+        inventory["database"] = {"hosts": dict.fromkeys(case.database)}
     # JSON is YAML.
     (folder / "hosts.yml").write_text(json.dumps(inventory), encoding="utf-8")
     variables = {"ansible_facts": facts()} | case.variables
@@ -335,7 +412,7 @@ def test_good_input_passes(case: Case, tmp_path: Path) -> None:
     assert "[WARNING]" not in printed
     assert MARK not in printed
     assert AWKWARD not in printed
-    assert re.findall(r"changed=(\d+)", printed) == ["0"] * len(case.app)
+    assert re.findall(r"changed=(\d+)", printed) == ["0"] * len({*case.app, *case.broker, *case.database})
 
 
 def test_generated_passwords_are_private_and_not_shown(tmp_path: Path) -> None:

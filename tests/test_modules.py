@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import hmac
 import io
 import json
 import os
@@ -28,6 +29,7 @@ LOOKUPS = ROOT / "roles/django_app/lookup_plugins"
 type_problems = load_plugin("roles/common/filter_plugins/argument_specs.py").type_problems
 unknown_names = load_plugin("roles/common/filter_plugins/argument_specs.py").unknown_names
 password_hash = load_plugin("roles/rabbitmq/filter_plugins/rabbitmq.py").rabbitmq_password_hash
+scram_sha_256 = load_plugin("roles/postgresql/filter_plugins/postgresql.py").scram_sha_256
 host_facts = load_plugin("roles/common/library/host_facts.py")
 fixture_problems = load_plugin("roles/periodic_tasks/filter_plugins/fixture.py").fixture_problems
 
@@ -493,6 +495,26 @@ def test_password_hash_is_rabbitmqs(password: str) -> None:
 def test_password_hash_refuses_another_length_of_salt() -> None:
     with pytest.raises(ValueError, match="four characters"):
         password_hash("test12", "Ab3")
+
+
+def test_verifier_is_that_of_the_standard() -> None:
+    # RFC 7677 has the salt and a signature by the last key.
+    salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
+    _, iterations, keys = scram_sha_256("pencil", salt).split("$")
+    assert iterations == "4096:W22ZaJ0SNY7soEsUEjb6gQ=="
+    nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+    message = f"n=user,r=rOprNGfwEbeRWgbNEkqO,r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r={nonce}"
+    signature = hmac.digest(base64.b64decode(keys.split(":")[1]), message.encode(), "sha256")
+    assert base64.b64encode(signature).decode() == "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+
+
+def test_verifier_is_another_one_each_time() -> None:
+    assert scram_sha_256("pencil") != scram_sha_256("pencil")
+
+
+def test_verifier_refuses_what_clients_would_change() -> None:
+    with pytest.raises(ValueError, match="printable ASCII"):
+        scram_sha_256("Ⅸ")
 
 
 TASKS = """
