@@ -86,6 +86,16 @@ ACCEPTED = [
         POSTGRES | ADDRESSES | {"postgresql_clients": ["192.0.2.0/24", "198.51.100.7/32"]},
         **CLUSTER,
     ),
+    Case(
+        "database of before on an upgraded host",
+        POSTGRES
+        | ADDRESSES
+        | {
+            "ansible_facts": facts(version="{{ '13' if inventory_hostname == 'one' else '12' }}")
+            | {"installed_packages": ["postgresql-15", "postgresql-17"]}
+        },
+        **CLUSTER,
+    ),
     Case("networks to talk to", {"systemd_units_allowed_addresses": ["localhost", "192.0.2.0/24", "2001:db8::1"]}),
 ]
 

@@ -1,8 +1,8 @@
 """Wait until this host's services are seen at their work; prints one JSON line and never fails: the caller judges.
 
-Standard input: JSON with seconds (how long to wait), interval (seconds between two runs), elsewhere (services of which another
-host may have the run) and checks, a mapping of a service to either unit and words (of a journal line) or url and headers (of a
-page that must answer 200).
+Standard input: JSON with seconds (how long to wait), interval (seconds between two runs), elsewhere (services of
+which another host may have the run) and checks, a mapping of a service to either unit and words (of a journal line)
+or url and headers (of a page that must answer 200).
 """
 
 import json
