@@ -96,12 +96,13 @@ BODIES = {
     ("holder", "update"): FORGET + ADD,
     ("holder", "delete"): ADD,
 }
-# The tokens that an event may concern: SQLite's triggers run for each row, PostgreSQL's for each statement.
+# The tokens that an event may concern. Triggers of SQLite run for each row. Those of PostgreSQL do so
+# for new rows, of which a request makes one; for what is changed in numbers, once for each statement.
 KEYS = {
     # A list of one key costs SQLite more than all else that a trigger does.
     "sqlite": {"insert": "= NEW.{key}", "update": "IN (OLD.{key}, NEW.{key})", "delete": "= OLD.{key}"},
     "postgresql": {
-        "insert": "IN (SELECT {key} FROM after)",
+        "insert": "= NEW.{key}",
         "update": """IN (
             SELECT {key} FROM (SELECT {columns} FROM before EXCEPT SELECT {columns} FROM after) AS old UNION
             SELECT {key} FROM (SELECT {columns} FROM after EXCEPT SELECT {columns} FROM before) AS new)""",
@@ -112,13 +113,12 @@ TRIGGER = {
     "sqlite": """CREATE TRIGGER {name} AFTER {event} {of} ON "{table}" {when} BEGIN {body} END""",
     "postgresql": """
         CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NULL; END $$;
-        CREATE TRIGGER {name} AFTER {event} ON "{table}" REFERENCING {rows}
-            FOR EACH STATEMENT EXECUTE FUNCTION {name}()""",
+        CREATE TRIGGER {name} AFTER {event} ON "{table}" {rows} EXECUTE FUNCTION {name}()""",
 }
 ROWS = {
-    "insert": "NEW TABLE AS after",
-    "update": "OLD TABLE AS before NEW TABLE AS after",
-    "delete": "OLD TABLE AS before",
+    "insert": "FOR EACH ROW {when}",
+    "update": "REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT",
+    "delete": "REFERENCING OLD TABLE AS before FOR EACH STATEMENT",
 }
 # Each with (a part of) the statement that made it.
 FIND_TRIGGERS = {
@@ -215,13 +215,14 @@ def _trigger_statements(vendor: str) -> dict[str, str]:
             lock = LOCK if vendor == "postgresql" and side == "holder" else ""
             body = lock + BODIES[side, event]
             row = "NEW" if event == "insert" else "OLD"
+            when = "" if event == "update" else f"WHEN ({row}.{columns[0]} IS NOT NULL)"
             statements[name] = TRIGGER[vendor].format(
                 name=name,
                 event=event,
                 table=pairing.tables[side],
-                rows=ROWS[event],
+                rows=ROWS[event].format(when=when),
                 of=f"OF {', '.join(columns)}" if event == "update" else "",
-                when="" if event == "update" else f"WHEN {row}.{columns[0]} IS NOT NULL",
+                when=when,
                 body=body.format(keys=keys, or_ignore=OR_IGNORE[vendor], **pairing.tables),
             )
     return statements
