@@ -28,6 +28,7 @@ def facts(distribution: str = "Debian", version: str = "12", init: str = "system
         "distribution": distribution,
         "distribution_major_version": version,
         "service_mgr": init,
+        "all_ipv4_addresses": ["192.0.2.7"],
         "python": {"version": {"major": 3, "minor": 11}},
     }
 
@@ -96,6 +97,8 @@ ACCEPTED = [
         },
         **CLUSTER,
     ),
+    # Nothing is bound here.
+    Case("every address", {"systemd_units_web_address": "0.0.0.0", "rabbitmq_address": "127.0.0.2"}),  # noqa: S104
     Case("networks to talk to", {"systemd_units_allowed_addresses": ["localhost", "192.0.2.0/24", "2001:db8::1"]}),
 ]
 
@@ -192,6 +195,11 @@ REFUSED = [
     Case("broker's port for the web", {"systemd_units_web_port": 5672}, SAME_PORT),
     Case("epmd's port for the web", {"systemd_units_web_port": 4369}, SAME_PORT),
     Case("no address", {"systemd_units_web_address": "localhost"}, "systemd_units_web_address must be an IPv4 address"),
+    Case(
+        "address of another host",
+        {"rabbitmq_address": "192.0.2.8", "systemd_units_web_address": "192.0.2.9"},
+        "one has no such address as rabbitmq_address and systemd_units_web_address; set an address that it has (192.",
+    ),
     Case("999 in an address", {"systemd_units_web_address": "999.1.1.1"}, "systemd_units_web_address must be an IPv4 "),
     Case(
         "name among the allowed addresses",

@@ -676,3 +676,29 @@ def test_facts_know_data_that_rabbitmq_4_refuses(tmp_path: Path) -> None:
     (tmp_path / "old@one-feature_flags").write_text("[quorum_queue,stream_queue].")
     assert host_facts.old_broker_data(tmp_path) == ["old@one"]
     assert host_facts.old_broker_data(tmp_path / "none") == []
+
+
+def test_facts_know_the_addresses(tmp_path: Path) -> None:
+    table = tmp_path / "fib_trie"
+    table.write_text(
+        """Main:
+  +-- 0.0.0.0/0 3 0 5
+     |-- 0.0.0.0
+        /0 universe UNICAST
+     +-- 127.0.0.0/8 2 0 2
+           |-- 127.0.0.1
+              /32 host LOCAL
+     +-- 192.0.2.0/24 2 0 1
+           |-- 192.0.2.0
+              /24 link UNICAST
+        |-- 192.0.2.7
+           /32 host LOCAL
+Local:
+        |-- 192.0.2.7
+           /32 host LOCAL
+        |-- 192.0.2.255
+           /32 link BROADCAST
+""",
+        encoding="utf-8",
+    )
+    assert host_facts.read_addresses(table) == ["192.0.2.7"]

@@ -25,7 +25,8 @@ author: the maintainers of this project
 RETURN = r"""
 ansible_facts:
   description:
-    - C(distribution), C(distribution_major_version), C(service_mgr), C(python), C(installed_packages) (names).
+    - C(distribution), C(distribution_major_version), C(service_mgr), C(python), C(all_ipv4_addresses),
+      C(installed_packages) (names).
     - C(unfinished_packages), names of those that dpkg has not finished, and C(apt_suites), the suites that APT's
       sources name.
     - C(old_broker_data), names of RabbitMQ nodes whose data are too old for RabbitMQ 4 (only root can read them).
@@ -88,6 +89,12 @@ def old_broker_data(folder: Path) -> list[str]:
         return []
 
 
+def read_addresses(table: Path) -> list[str]:
+    """Return the IPv4 addresses of the host beside the loopback ones, by the kernel's table of routes."""
+    addresses = re.findall(r"\|-- (\S+)\n\s+/32 host LOCAL", table.read_text(encoding="utf-8"))
+    return sorted({address for address in addresses if not address.startswith("127.")})
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
@@ -110,6 +117,7 @@ def main() -> None:
             "distribution_major_version": release.get("VERSION_ID", "").split(".")[0],
             "service_mgr": Path("/proc/1/comm").read_text(encoding="utf-8").strip(),
             "python": {"version": {"major": sys.version_info.major, "minor": sys.version_info.minor}},
+            "all_ipv4_addresses": read_addresses(Path("/proc/net/fib_trie")),
             "installed_packages": installed,
             "unfinished_packages": unfinished,
             "apt_suites": read_suites(Path("/etc/apt")),
