@@ -1,6 +1,13 @@
 # The target is restarted: web, worker and beat follow.
-before=$(main tutorial-web)$(main tutorial-worker)$(main tutorial-beat)
+declare -A before
+for unit in web worker beat; do before[$unit]=$(main tutorial-$unit); done
 systemctl restart tutorial.target
+# systemctl waits for the target alone.
 for unit in web worker beat; do
-    [[ $before != *$(main tutorial-$unit)* ]] || die "$unit was not restarted"
+    for _ in $(seq 100); do
+        pid=$(main tutorial-$unit)
+        [[ $pid = 0 || $pid = "${before[$unit]}" ]] || break
+        sleep 0.3
+    done
+    [[ $pid != 0 && $pid != "${before[$unit]}" ]] || die "$unit was not restarted"
 done

@@ -1,5 +1,5 @@
 # Everything is started, and RabbitMQ only a minute later.
-systemctl stop tutorial.target rabbitmq-server
+systemctl stop tutorial.target tutorial-{beat,worker,web}.service rabbitmq-server
 systemctl start --no-block tutorial.target
 sleep 60
 systemctl start rabbitmq-server

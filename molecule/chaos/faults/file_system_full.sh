@@ -1,6 +1,6 @@
 # The file system of the database is full for 20 seconds. For that it is moved to a small one.
 state=/var/lib/tutorial copy=/run/chaos-copy
-systemctl stop tutorial-feeder tutorial.target
+stop_writers
 cp --archive $state $copy
 mount -t tmpfs -o size=8M,mode=0700 tmpfs $state
 chown --reference=$copy $state
@@ -12,7 +12,7 @@ sleep 20
 rm $state/filler
 ended=$(now)
 measured=$(measure)
-systemctl stop tutorial-feeder tutorial.target
+stop_writers
 cp --archive $state $copy
 umount $state
 # A write-ahead log that is older than its database would be played into it.

@@ -12,7 +12,7 @@ systemctl start tutorial-beat
 ended=$(now)
 wait_for tutorial-worker "$ended" "$cleared" >/dev/null
 sleep 5
-runs=$(lines tutorial-worker "$ended" | grep --count --extended-regexp "$cleared")
+runs=$(lines tutorial-worker "$ended" | count_matches "$cleared")
 [ "$runs" -ge 3 ] || die "Ran $runs times after five seconds"
 measure
 # shellcheck disable=SC2059

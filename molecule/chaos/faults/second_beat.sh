@@ -5,7 +5,7 @@ systemctl daemon-reload
 systemctl start tutorial-beat2
 began=$(now)
 sleep 25
-runs=$(lines tutorial-worker "$began" | grep --count --extended-regexp "$cleared")
+runs=$(lines tutorial-worker "$began" | count_matches "$cleared")
 [ "$runs" -le 3 ] || die "Two beats sent $runs times in 25 s"
 systemctl stop tutorial-beat
 ended=$(now)

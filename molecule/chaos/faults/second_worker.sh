@@ -8,7 +8,7 @@ app 'from chaos.tasks import takes; [takes.apply_async([2], queue="maintenance")
 takes='Task chaos[.]tasks[.]takes.* succeeded'
 wait_for tutorial-worker "$began" "$takes" >/dev/null
 kill -KILL "$(main tutorial-worker)"
-ends() { for unit in tutorial-worker tutorial-worker2; do lines "$unit" "$began" | grep "$takes" || true; done | sort; }
+ends() { for unit in tutorial-worker tutorial-worker2; do lines "$unit" "$began" | awk -v words="$takes" '$0 ~ words'; done | sort; }
 for _ in $(seq 100); do
     [ "$(ends | wc --lines)" -lt 6 ] || break
     sleep 0.3
@@ -16,7 +16,7 @@ done
 [ "$(ends | wc --lines)" = 6 ] || die "Not every task has ended: $(ends)"
 # The journal may take up a line some milliseconds late.
 ends | awk '$1 - before < 1.5 { exit 1 } { before = $1 }' || die "Two tasks of 2 s beside one another: $(ends)"
-lines tutorial-worker2 "$began" | grep --quiet "$takes" || die "The second worker got nothing"
+lines tutorial-worker2 "$began" | first_match "$takes" >/dev/null || die "The second worker got nothing"
 systemctl stop tutorial-worker2
 rm /run/systemd/system/tutorial-worker2.service
 systemctl daemon-reload

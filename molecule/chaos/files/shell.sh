@@ -9,6 +9,11 @@ main() { systemctl show --property=MainPID --value "$1"; }
 # One of its child processes.
 child() { pgrep --parent "$(main "$1")" --newest; }
 
+# Stop all that writes to the database. Each unit is named, because systemctl waits for those alone.
+stop_writers() {
+    systemctl stop tutorial-feeder tutorial.target tutorial-web.socket tutorial-{beat,worker,web}.service
+}
+
 # Run Python in the project, as the app does.
 app() { tutorial-manage shell --verbosity=0 --command "$1"; }
 
@@ -22,11 +27,18 @@ lines() {
     journalctl --quiet --no-pager --output=short-unix --unit="$1" --since="@${2%.*}" | awk -v since="$2" '$1 > since'
 }
 
+# Print the first line that matches an extended regular expression. Reads to the end, because a writer whose reader ends early
+# dies of SIGPIPE, and under pipefail that fails the pipeline.
+first_match() { awk -v words="$1" '!found && $0 ~ words { found = 1; print } END { exit !found }'; }
+
+# Count the lines that match; none is no failure.
+count_matches() { awk -v words="$1" '$0 ~ words { count++ } END { print count + 0 }'; }
+
 # Wait for a line in a unit's journal since a moment; print its time.
 wait_for() {
     local unit=$1 since=$2 words=$3 line
     for _ in $(seq 400); do
-        line=$(lines "$unit" "$since" | grep --max-count=1 --extended-regexp "$words") && { echo "${line%% *}"; return; }
+        line=$(lines "$unit" "$since" | first_match "$words") && { echo "${line%% *}"; return; }
         sleep 0.3
     done
     die "Not seen in the journal of $unit within two minutes: $words"
