@@ -35,7 +35,7 @@ lint: setup ## ansible-lint, yamllint, ruff, mypy
 	ruff format --check .
 	MYPYPATH=roles/systemd_units/files mypy --strict tests
 	mypy --strict --allow-subclassing-any --ignore-missing-imports roles/systemd_units/files
-	cd roles/status/files/status && mypy --strict --ignore-missing-imports .
+	cd roles/monitoring/files/status && mypy --strict --ignore-missing-imports .
 	mypy --strict --ignore-missing-imports roles/backup/files
 	cd app && mypy
 

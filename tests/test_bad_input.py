@@ -213,13 +213,13 @@ REFUSED = [
     ),
     Case(
         "text for a command",
-        {"failure_report_command": f"mail -s {MARK} ops@example.org"},
-        "failure_report_command must be a list, but it is text.",
+        {"monitoring_failure_command": f"mail -s {MARK} ops@example.org"},
+        "monitoring_failure_command must be a list, but it is text.",
     ),
     Case(
         "empty word in a command",
-        {"failure_report_command": ["mail", "", MARK]},
-        "failure_report_command has an empty word; list the command and each of its arguments.",
+        {"monitoring_failure_command": ["mail", "", MARK]},
+        "monitoring_failure_command has an empty word; list the command and each of its arguments.",
     ),
     Case("backups kept for no day", {"backup_kept_days": 0}, "backup_kept_days must be 1 or more."),
     Case("no time for backups", {"backup_calendar": ""}, "backup_calendar must be one line as OnCalendar= of"),
@@ -229,9 +229,15 @@ REFUSED = [
         "backup_age_recipient must be a public key, age1",
     ),
     Case(
+        "names from before there was one role",
+        {"failure_report_command": [MARK], "status_old_backup_hours": 30},
+        "failure_report_command is now called monitoring_failure_command, status_old_backup_hours is now called "
+        "monitoring_old_backup_hours; rename it where you set it.",
+    ),
+    Case(
         "a status that tells at once",
-        {"status_late_tokens_minutes": 0},
-        "status_late_tokens_minutes must be 1 or more.",
+        {"monitoring_late_tokens_minutes": 0},
+        "monitoring_late_tokens_minutes must be 1 or more.",
     ),
     Case(
         "memory limit", {"rabbitmq_memory_limit": "a lot"}, "rabbitmq_memory_limit and rabbitmq_disk_free_limit must be"

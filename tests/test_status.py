@@ -6,9 +6,9 @@ import pytest
 
 from project import load_plugin
 
-problems = load_plugin("roles/status/files/status/problems.py")
-screen = load_plugin("roles/status/files/status/screen.py")
-journals = load_plugin("roles/status/files/status/journals.py")
+problems = load_plugin("roles/monitoring/files/status/problems.py")
+screen = load_plugin("roles/monitoring/files/status/screen.py")
+journals = load_plugin("roles/monitoring/files/status/journals.py")
 
 NOW = 1_800_000_000.0
 SETTINGS: dict[str, Any] = {

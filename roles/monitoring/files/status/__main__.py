@@ -1,7 +1,7 @@
 """Tell how this host's part of the installation is: one screen, or the same as JSON.
 
 Exit codes are those of monitoring plugins: 0 ok, 1 warning, 2 critical, 3 unknown. The first line is the verdict.
-It answers within 20 seconds whatever is wrong, and changes nothing. Written by Ansible (role status).
+It answers within 20 seconds whatever is wrong, and changes nothing. Written by Ansible (role monitoring).
 """
 
 from __future__ import annotations

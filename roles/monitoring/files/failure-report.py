@@ -3,7 +3,7 @@
 
 Usage: failure-report UNIT
 
-A unit that fails again and again is reported in full every ten minutes. Written by Ansible (role failure_report).
+A unit that fails again and again is reported in full every ten minutes. Written by Ansible (role monitoring).
 """
 
 import json
