@@ -3,6 +3,7 @@
 import re
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from django.contrib.auth.models import User
@@ -119,6 +120,7 @@ def test_unknown_host_is_refused(client: Client) -> None:
     assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
 
 
+SETTINGS = {"DJANGO_SETTINGS_MODULE": "tutorial.settings"}
 HEALTH = """
 import django; django.setup()
 from django.test import Client
@@ -131,8 +133,47 @@ print(response.status_code, response.text)
     "url", ["sqlite:////nowhere/db.sqlite3", "sqlite:///manage.py", "postgres://u:hidden@127.0.0.1:1/x"]
 )
 def test_healthz_is_503_and_tells_nothing_when_the_database_fails(run: Run, project: Path, url: str) -> None:
-    result = run("-c", HEALTH, DJANGO_SETTINGS_MODULE="tutorial.settings", DATABASE_URL=url)
+    result = run("-c", HEALTH, **SETTINGS, DATABASE_URL=url)
 
     assert result.stdout == "503 database unavailable\n"
     assert "The database does not answer" in result.stderr
     assert "hidden" not in result.stderr
+
+
+def test_healthz_is_503_and_makes_nothing_when_the_file_is_gone(run: Run, project: Path) -> None:
+    assert run("manage.py", "migrate", "-v0").returncode == 0
+    assert run("-c", HEALTH, **SETTINGS).stdout == "200 ok\n"
+    before = set(project.iterdir())
+    (project / "db.sqlite3").unlink()
+
+    for command in ("showmigrations", "clearsessions", "cleartokens"):
+        assert "There is no file" in run("manage.py", command).stderr
+    for _ in range(2):
+        assert run("-c", HEALTH, **SETTINGS).stdout == "503 database unavailable\n"
+
+    assert set(project.iterdir()) == before - {project / "db.sqlite3"}
+
+
+def test_healthz_is_503_with_an_empty_database(run: Run, project: Path) -> None:
+    (project / "db.sqlite3").touch()
+
+    assert run("-c", HEALTH, **SETTINGS).stdout == "503 database unavailable\n"
+
+
+def test_only_a_real_migrate_makes_the_file(run: Run, project: Path) -> None:
+    assert "Create model Application" in run("manage.py", "migrate", "--plan").stdout
+    assert run("manage.py", "migrate", "--check").returncode == 1
+    assert not (project / "db.sqlite3").exists()
+
+    assert run("manage.py", "migrate", "-v0").returncode == 0
+
+    assert run("manage.py", "migrate", "--check").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["a b?c#d%25.sqlite3", "file.sqlite3"])
+def test_file_may_have_any_name(run: Run, tmp_path: Path, name: str) -> None:
+    url = f"sqlite:///{quote(str(tmp_path / name))}"
+
+    assert run("manage.py", "migrate", "-v0", DATABASE_URL=url).returncode == 0
+    assert run("-c", HEALTH, **SETTINGS, DATABASE_URL=url).stdout == "200 ok\n"
+    assert (tmp_path / name).stat().st_size > 0

@@ -217,6 +217,7 @@ for path, headers in [("/", {}), ("/", {"X-Forwarded-Proto": "https"}), ("/healt
 
 
 def test_behind_tls_plain_http_is_redirected_except_for_health_checks(run: Run) -> None:
+    assert run("manage.py", "migrate", "-v0").returncode == 0
     result = run("-c", REQUEST, DJANGO_SETTINGS_MODULE="tutorial.settings", DJANGO_SERVED_OVER_TLS="true")
 
     assert result.stdout.splitlines() == [
@@ -227,6 +228,7 @@ def test_behind_tls_plain_http_is_redirected_except_for_health_checks(run: Run) 
 
 
 def test_without_tls_a_spoofed_proxy_header_changes_nothing(run: Run) -> None:
+    assert run("manage.py", "migrate", "-v0").returncode == 0
     result = run("-c", REQUEST, DJANGO_SETTINGS_MODULE="tutorial.settings")
 
     assert result.stdout.splitlines() == ["200 None"] * 3

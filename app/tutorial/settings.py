@@ -112,6 +112,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     # Web, worker and beat write to one file: readers don't wait for the writer (WAL), and a writer
     # waits for its turn from the start of its transaction (IMMEDIATE) for up to 20 seconds. A large clean-up
     # writes the same pages again and again: they are copied into the file after 16 MB, not after 4.
+    _database["ENGINE"] = "tutorial.sqlite"
     _database["OPTIONS"] = {
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;",
         "transaction_mode": "IMMEDIATE",

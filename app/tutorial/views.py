@@ -4,6 +4,7 @@ import logging
 
 from django.db import Error as DatabaseError
 from django.db import connection
+from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
@@ -23,10 +24,9 @@ class ApiHello(ProtectedResourceView):
 @never_cache
 @require_GET
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Answer 200 `ok` if the database answers, else 503; the reason goes to the log only."""
+    """Answer 200 `ok` if the database answers and was migrated, else 503; the reason goes to the log only."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+        MigrationRecorder(connection).migration_qs.exists()
     except DatabaseError:
         logger.exception("The database does not answer")
         return HttpResponse("database unavailable", status=503, content_type="text/plain")

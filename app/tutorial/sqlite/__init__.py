@@ -1,0 +1,1 @@
+"""Django's SQLite backend, except that connecting never creates the file."""
