@@ -1,0 +1,105 @@
+"""Compare the settings that a release loads with the inventory; run by manage.py shell. Prints one JSON line.
+
+Standard input: JSON with debug (bool) and allowed_hosts (list of texts), as the inventory has them. Output: refused and
+warnings, lists of sentences; the second is what "check --deploy" warns of. No secret is printed.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.conf import settings
+from django.core import checks
+from django.http.request import validate_host
+
+SOURCE = Path.cwd()
+
+
+def source_files() -> Iterator[Path]:
+    """Yield the files of the release, bytecode included: it holds texts that were put together from parts."""
+    for folder, subfolders, names in os.walk(SOURCE):
+        subfolders[:] = [name for name in subfolders if name != ".venv"]
+        yield from (Path(folder, name) for name in names)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what is in a file, or nothing where it can't be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def given_secrets() -> set[str]:
+    """Return the secrets that the inventory gave, and what the project wrote into its folder for state."""
+    state = Path(os.environ.get("STATE_DIRECTORY", "/nonexistent"))
+    folders = [Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent")), state]
+    files = [path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.is_file()]
+    texts = [read_bytes(path).decode(errors="replace") for path in files if path.stat().st_size < 10_000]
+    return {part for text in texts for part in [text.strip(), *text.splitlines()] if part}
+
+
+def name_read(setting: str) -> str:
+    """Return the variable from which the project's settings take a setting, as far as their text tells."""
+    package = settings.SETTINGS_MODULE.split(".")[0]
+    paths = {
+        Path(getattr(module, "__file__", None) or "/")
+        for name, module in sys.modules.items()
+        if name.split(".")[0] == package
+    }
+    text = "\n".join(read_bytes(path).decode(errors="replace") for path in sorted(paths) if path.is_relative_to(SOURCE))
+    pattern = rf"""(?m)^[ \t]*{setting}[ \t:\w\[\]]*=[^"']{{0,80}}?(?:env|config)[\w.]*[(\[]\s*["'](\w+)["']"""
+    return next(iter(re.findall(pattern, text)), "")
+
+
+def key_problem(key: str) -> str:
+    """Return why others may know a secret key, or nothing."""
+    if not key:
+        return "is empty"
+    if key.startswith("django-insecure-"):
+        return "begins with django-insecure-, as a key for development does"
+    needle = key.encode()
+    for path in source_files():
+        if needle in read_bytes(path):
+            return f"is public, because it is in the source ({path.relative_to(SOURCE)})"
+    if key not in given_secrets():
+        return "is none of the secrets that the inventory gave, so others may know it"
+    return ""
+
+
+def problems(debug: bool, allowed_hosts: list[str]) -> Iterator[str]:
+    """Yield one sentence for each setting that isn't as the inventory says."""
+    if settings.DEBUG and not debug:
+        advice = to_do("DEBUG", "'false'", "django_app_environment")
+        yield f"DEBUG is on, which shows settings and code to everybody, while django_app_debug is false; {advice}"
+    if not settings.DEBUG:
+        hosts = [host.removeprefix(".") for host in allowed_hosts if host != "*"]
+        missing = [host for host in hosts if not validate_host(host, settings.ALLOWED_HOSTS)]
+        if missing or not settings.ALLOWED_HOSTS:
+            fault = f"lacks {', '.join(missing)} of django_app_allowed_hosts" if settings.ALLOWED_HOSTS else "is empty"
+            advice = to_do("ALLOWED_HOSTS", f"'{','.join(allowed_hosts)}'", "django_app_environment")
+            yield f"ALLOWED_HOSTS {fault}; {advice}"
+    fallbacks = {f"SECRET_KEY_FALLBACKS[{i}]": key for i, key in enumerate(settings.SECRET_KEY_FALLBACKS)}
+    for name, key in ({"SECRET_KEY": settings.SECRET_KEY} | fallbacks).items():
+        problem = key_problem(key.decode(errors="replace") if isinstance(key, bytes) else str(key))
+        if problem:
+            advice = to_do("SECRET_KEY", "'{{ django_app_secret_key }}'", "django_app_credentials")
+            yield f"{name} {problem}; {advice}"
+
+
+def to_do(setting: str, value: str, variable: str) -> str:
+    """Return what the operator has to set."""
+    name = name_read(setting).removesuffix("_FILE")
+    if name and name != f"DJANGO_{setting}":
+        return f"set {name}: {value} in {variable}."
+    return f"let its settings read DJANGO_{setting}, or name other settings in django_app_settings_module."
+
+
+given = json.load(sys.stdin)
+found = [message for message in checks.run_checks(include_deployment_checks=True) if not message.is_silenced()]
+refused = list(problems(given["debug"], given["allowed_hosts"]))
+refused += [str(message).strip() for message in found if message.is_serious()]
+print(json.dumps({"refused": refused, "warnings": [str(message) for message in found if not message.is_serious()]}))
