@@ -169,6 +169,15 @@ REFUSED = [
         "rabbitmq_pasword is not a variable of this role; did you mean rabbitmq_password?",
     ),
     Case("capitals in the app's name", {"django_app_name": "Shop"}, "django_app_name must be made of small letters"),
+    *[
+        Case(f"app called {name}", {"django_app_name": name}, f"django_app_name can't be {name}, which names something")
+        for name in ("root", "systemd", "systemd-resolve", "ssh", "mail", "news", "backup", "multi-user", "user-1000")
+    ],
+    Case(
+        "what others have under the app's name",
+        {"ansible_facts": facts() | {"app_conflicts": ["/opt/tutorial", "the user tutorial"]}},
+        "On one this is not of the app: /opt/tutorial, the user tutorial; set another django_app_name, or remove it there",
+    ),
     Case("guest", {"rabbitmq_user": "guest"}, "rabbitmq_user can't be guest, whom the broker"),
     Case(
         "user that no URL carries", {"rabbitmq_user": "a b"}, "rabbitmq_user and rabbitmq_vhost must be made of letters"

@@ -702,3 +702,44 @@ Local:
         encoding="utf-8",
     )
     assert host_facts.read_addresses(table) == ["192.0.2.7"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "found"),
+    [
+        ([], []),
+        # An interrupted first run, or what an uninstall left.
+        (["opt/shop-7/releases/abc/manage.py", "opt/shop-7/uv-0.9/bin/uv", "etc/shop-7/credentials/x"], []),
+        (["var/lib/shop-7/.migrating", "var/lib/shop-7/db.sqlite3"], []),
+        (["opt/shop-7/bin/shop"], ["/opt/shop-7"]),
+        (["etc/shop-7/shop.conf"], ["/etc/shop-7"]),
+        (["var/lib/shop-7/data"], ["/var/lib/shop-7"]),
+        (["usr/lib/systemd/system/shop-7.service"], ["the unit shop-7.service"]),
+        (["etc/systemd/system/shop-7-queue.timer"], ["the unit shop-7-queue.timer"]),
+        (["usr/lib/systemd/system/shop-7@.service"], ["the unit shop-7@.service"]),
+        (["usr/lib/systemd/system/shop-75.service"], []),
+        (["usr/lib/sysusers.d/shop-7.conf"], ["/usr/lib/sysusers.d/shop-7.conf"]),
+        (["etc/sysusers.d/shop-7.conf"], ["/etc/sysusers.d/shop-7.conf"]),
+    ],
+)
+def test_what_others_have_under_the_name_of_the_app(paths: list[str], found: list[str], tmp_path: Path) -> None:
+    for path in paths:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("", encoding="utf-8")
+    assert host_facts.app_conflicts("shop-7", [], tmp_path) == found
+
+
+def test_what_these_roles_made_is_no_conflict(tmp_path: Path) -> None:
+    for path in ("etc/shop-7/anything", "opt/shop-7/anything", "etc/systemd/system/shop-7-web.service"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("", encoding="utf-8")
+    assert len(host_facts.app_conflicts("shop-7", [], tmp_path)) == 3
+    (tmp_path / "etc/sysusers.d").mkdir()
+    (tmp_path / "etc/sysusers.d/shop-7.conf").write_text('u shop-7 - "shop-7" /var/lib/shop-7\n', encoding="utf-8")
+    assert host_facts.app_conflicts("shop-7", ["shop-7"], tmp_path) == []
+
+
+def test_accounts_and_packages_of_others_are_conflicts(tmp_path: Path) -> None:
+    assert host_facts.app_conflicts("news", ["dpkg"], tmp_path) == ["the group news", "the user news"]
+    assert host_facts.app_conflicts("dpkg", ["dpkg"], tmp_path) == ["the package dpkg"]
+    assert not host_facts.account_is_ours("news")

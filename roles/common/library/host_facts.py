@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import fcntl
-import platform
+import grp
+import pwd
 import re
 import sys
 import time
@@ -19,6 +20,11 @@ description:
   - Names and values are those of M(ansible.builtin.setup), which costs several times as much; what has no such
     name tells of an upgrade of Debian that has not come to its end.
   - Waits up to five minutes for another dpkg at work, whose packages are half-way for a while.
+options:
+  app:
+    description: Name of the app, to see whether somebody else uses what bears it.
+    type: str
+    default: ""
 author: the maintainers of this project
 """
 
@@ -29,6 +35,7 @@ ansible_facts:
       C(installed_packages) (names).
     - C(unfinished_packages), names of those that dpkg has not finished, and C(apt_suites), the suites that APT's
       sources name.
+    - C(app_conflicts), what bears the app's name and was not made by these roles, and C(app_account_is_ours).
     - C(old_broker_data), names of RabbitMQ nodes whose data are too old for RabbitMQ 4 (only root can read them).
   returned: always
   type: dict
@@ -95,13 +102,68 @@ def read_addresses(table: Path) -> list[str]:
     return sorted({address for address in addresses if not address.startswith("127.")})
 
 
+# What these roles have in the app's folders before the file in /etc/sysusers.d says whose they are.
+OWN_ENTRIES = {"credentials", "current", "environment", "former", "generations", "previous", "releases"}
+
+
+def account_is_ours(app: str) -> bool:
+    """Return whether the app's account is as systemd-sysusers makes it from the file of role django_app."""
+    try:
+        account = pwd.getpwnam(app)
+    except KeyError:
+        return False
+    nologin = account.pw_shell.endswith("/nologin")
+    return account.pw_uid < 1000 and nologin and (account.pw_gecos, account.pw_dir) == (app, f"/var/lib/{app}")
+
+
+def app_conflicts(app: str, installed: list[str], root: Path = Path("/")) -> list[str]:
+    """Return what bears the app's name and was not made by role django_app, in words."""
+    declared = root / f"etc/sysusers.d/{app}.conf"
+    if declared.is_file() and declared.read_text().startswith(f'u {app} - "{app}" /var/lib/{app}'):
+        return []
+    files = [f"{folder}/sysusers.d/{app}.conf" for folder in ("etc", "usr/lib")]
+    found = [f"/{path}" for path in files if (root / path).exists()]
+    if not account_is_ours(app):
+        found += [f"the user {app}"] if any(account.pw_name == app for account in pwd.getpwall()) else []
+        found += [f"the group {app}"] if any(group.gr_name == app for group in grp.getgrall()) else []
+    found += [f"the package {app}"] if app in installed else []
+    for folder in (
+        "etc/systemd/system",
+        "run/systemd/system",
+        "usr/local/lib/systemd/system",
+        "usr/lib/systemd/system",
+    ):
+        kinds = ("service", "socket", "target", "timer", "path", "slice", "mount")
+        # A drop-in for all units that begin with the app's name would reach these.
+        for pattern in [f"{app}.{kind}" for kind in kinds] + [f"{app}@.*", f"{app}-*"]:
+            found += [f"the unit {path.name}" for path in sorted((root / folder).glob(pattern))[:1]]
+    for folder in ("etc", "opt"):
+        path = root / folder / app
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            found.append(f"/{folder}/{app}")
+        elif path.is_dir():
+            names = [entry.name for entry in path.iterdir()]
+            if any(name not in OWN_ENTRIES and not name.startswith(("uv-", ".")) for name in names):
+                found.append(f"/{folder}/{app}")
+    state = root / "var/lib" / app
+    # What an uninstall left belongs to no account any more.
+    owners = {account.pw_uid for account in pwd.getpwall() if account.pw_name != app or not account_is_ours(app)}
+    if state.is_symlink() or (state.exists() and state.stat().st_uid in owners and not (state / ".migrating").exists()):
+        found.append(f"/var/lib/{app}")
+    return sorted(set(found))
+
+
+def read_release(path: Path) -> dict[str, str]:
+    """Return what os-release(5) says; Python 3.9 of older systems has no function for it."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return dict(re.findall(r"""(?m)^([A-Z_]+)=["']?([^"'\n]*)""", text))
+
+
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    try:
-        release = platform.freedesktop_os_release()
-    except OSError:
-        release = {}
+    module = AnsibleModule(argument_spec={"app": {"type": "str", "default": ""}}, supports_check_mode=True)
+    app = module.params["app"]
+    release = read_release(Path("/etc/os-release"))
     installed: list[str] = []
     unfinished: list[str] = []
     if module.get_bin_path("dpkg-query"):
@@ -121,6 +183,8 @@ def main() -> None:
             "installed_packages": installed,
             "unfinished_packages": unfinished,
             "apt_suites": read_suites(Path("/etc/apt")),
+            "app_conflicts": app_conflicts(app, installed) if re.fullmatch("[a-z][a-z0-9-]*", app) else [],
+            "app_account_is_ours": account_is_ours(app),
             "old_broker_data": old_broker_data(Path("/var/lib/rabbitmq/mnesia")),
         },
     )
