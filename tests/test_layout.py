@@ -51,3 +51,16 @@ def test_no_task_ignores_errors_or_waits_for_the_broker_without_end(path: Path) 
 def test_no_list_of_hosts_or_services_loses_its_order(path: Path) -> None:
     """Ansible's set filters return another order in each run: beat would start first, another host would migrate."""
     assert not re.search(r"\|\s*(intersect|union|symmetric_difference)\(", path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", [*TASK_FILES, *PLAYBOOKS, *sorted(ROOT.glob("playbooks/tasks/*.yml"))], ids=from_root)
+def test_no_condition_of_a_block_switches_off_what_must_always_run(path: Path) -> None:
+    for task in tasks_in(read_yaml(path)):
+        assert not ("always" in task and "when" in task), f"{task.get('name')}: the condition holds for its always, too"
+
+
+@pytest.mark.parametrize("name", ["app", "rollback", "restore", "rotate_secrets", "proof", "preflight", "uninstall"])
+def test_plays_that_coordinate_hosts_go_step_by_step(name: str) -> None:
+    """With another strategy, set for all plays, a host would not wait for what another one has to do first."""
+    plays = [play for play in read_yaml(ROOT / f"playbooks/{name}.yml") if "hosts" in play]
+    assert [play.get("strategy") for play in plays if play["hosts"] != "localhost"] == ["linear"] * len(plays)
