@@ -26,7 +26,7 @@ from celery.worker.consumer.tasks import Tasks
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from kombu.exceptions import OperationalError
 
-from supervised import journal, systemd
+from supervised import journal, runs, systemd
 
 RETRY_SECONDS = 3
 # How long the watchdog is fed while the broker is away; after that a fresh process tries.
@@ -125,6 +125,11 @@ def status(consumer: Any) -> str:
     """Return the line for `systemctl status`."""
     queues = ", ".join(sorted(queue.name for queue in consumer.task_consumer.queues))
     return f"STATUS=consuming {queues}; {consumer.pool.num_processes} process(es)"
+
+
+def worker_starts(**_: Any) -> None:
+    """Note the runs from the first message on."""
+    runs.watch_worker()
 
 
 def worker_is_ready(sender: Any, **_: Any) -> None:
@@ -269,6 +274,7 @@ def notice_the_first_change(scheduler: Any) -> None:
 def beat_starts(sender: Any, **_: Any) -> None:
     """Send only with the turn, feed the watchdog from the scheduler's ticks, and say READY once the broker answered."""
     scheduler: Any = sender.scheduler
+    runs.watch_beat()
     notice_the_first_change(scheduler)
     turn, database = Turn(sender.app), sender.database
     tick, should_sync = scheduler.tick, scheduler.should_sync
@@ -307,6 +313,7 @@ class Loader(AppLoader):
         signals.after_setup_logger.connect(give_priorities, weak=False)
         signals.after_setup_task_logger.connect(give_priorities, weak=False)
         signals.worker_before_create_process.connect(share_memory, weak=False)
+        signals.worker_init.connect(worker_starts, weak=False)
         signals.worker_ready.connect(worker_is_ready, weak=False)
         signals.worker_shutting_down.connect(worker_stops, weak=False)
         signals.beat_init.connect(beat_starts, weak=False)
