@@ -12,7 +12,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/login/", LoginView.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
-    path("o/", include("oauth2_provider.urls", namespace="oauth2_provider")),
+    path("o/", include("tutorial.oauth.urls")),
     path("api/hello", ApiHello.as_view(), name="api-hello"),
     path("healthz", healthz, name="healthz"),
 ]
