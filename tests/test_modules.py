@@ -1,6 +1,7 @@
 """The project's own modules, run as Ansible runs them, and its filters."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import io
@@ -12,7 +13,6 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -196,21 +196,22 @@ class TestManagedFiles:
     def test_a_secret_has_its_mode_before_its_name(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         module = load_plugin(MANAGED_FILES)
         modes = []
-        set_attributes, replace = module.Entry._set_attributes, os.replace
+        fchown, replace = os.fchown, os.replace
 
-        def watched_attributes(entry: Any, path: str) -> None:
-            modes.append(("empty", Path(path).stat().st_size, mode(Path(path))))
-            set_attributes(entry, path)
+        def watched_fchown(descriptor: int, uid: int, gid: int) -> None:
+            modes.append(("empty", os.fstat(descriptor).st_size, stat.S_IMODE(os.fstat(descriptor).st_mode)))
+            fchown(descriptor, uid, gid)
 
-        def watched_replace(source: str, target: str) -> None:
-            modes.append(("written", Path(source).stat().st_size, mode(Path(source))))
-            replace(source, target)
+        def watched_replace(source: str, target: str, **folders: int) -> None:
+            found = tmp_path / source
+            modes.append(("written", found.stat().st_size, mode(found)))
+            replace(source, target, **folders)
 
-        monkeypatch.setattr(module.Entry, "_set_attributes", watched_attributes)
+        monkeypatch.setattr(module.os, "fchown", watched_fchown)
         monkeypatch.setattr(module.os, "replace", watched_replace)
         umask = os.umask(0)
         try:
-            module.Entry(NotInCheckMode, file_spec(tmp_path / "s", "abc", "0640")).apply()
+            module.Entry(file_spec(tmp_path / "s", "abc", "0640")).apply()
         finally:
             os.umask(umask)
         assert modes == [("empty", 0, 0o600), ("written", 3, 0o640)]
@@ -227,8 +228,198 @@ class TestManagedFiles:
 
         monkeypatch.setattr(module.os, "fsync", full)
         with pytest.raises(OSError, match="no space"):
-            module.Entry(NotInCheckMode, file_spec(file, "new", "0644")).apply()
+            module.Entry(file_spec(file, "new", "0644")).apply()
         assert (file.read_text(), list(tmp_path.iterdir())) == ("old", [file])
+
+    @pytest.mark.parametrize("wanted", [{"mode": "0644", "content": "x"}, {"mode": "0600", "content": "theirs"}])
+    def test_refuses_a_file_with_another_name_elsewhere(self, tmp_path: Path, wanted: dict[str, str]) -> None:
+        theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+        theirs.write_text("theirs")
+        theirs.chmod(0o640)
+        ours.hardlink_to(theirs)
+        answer = manage({"path": str(ours), **wanted})
+        assert (answer["failed"], theirs.read_text(), mode(theirs)) == (True, "theirs", 0o640)
+        assert "more than one name" in answer["msg"]
+
+    @pytest.mark.parametrize("state", ["file", "directory", "link", "absent"])
+    def test_refuses_a_link_on_the_way(self, tmp_path: Path, state: str) -> None:
+        (tmp_path / "theirs/sub").mkdir(parents=True)
+        (tmp_path / "theirs/sub/x").write_text("theirs")
+        (tmp_path / "way").symlink_to("theirs")
+        for folder in ("way", "way/sub"):
+            answer = manage({"path": f"{tmp_path}/{folder}/x", "state": state, "mode": "0600", "target": "y"})
+            assert answer["msg"].startswith(f"{tmp_path}/way is a link")
+        assert (tmp_path / "theirs/sub/x").read_text() == "theirs"
+
+    def test_follows_a_link_where_the_way_is_trusted(self, tmp_path: Path) -> None:
+        (tmp_path / "inventory").mkdir()
+        (tmp_path / "link").symlink_to("inventory")
+        key = {
+            "path": f"{tmp_path}/link/key",
+            "content": "x",
+            "mode": "0600",
+            "previous": f"{tmp_path}/link/key.former",
+        }
+        run_module(MANAGED_FILES, files=[key], trusted_path=True)
+        assert sorted(path.name for path in (tmp_path / "inventory").iterdir()) == ["key", "key.former"]
+        (tmp_path / "inventory/key").unlink()
+        (tmp_path / "inventory/key").symlink_to("elsewhere")
+        assert run_module(MANAGED_FILES, files=[key], trusted_path=True)["failed"] is True
+
+
+PLAYBOOK = """
+- hosts: localhost
+  gather_facts: false
+  vars: {colour: blue}
+  tasks:
+    - managed_files:
+        files:
+          - {path: "{{ out }}/text", content: "{{ colour }}\\n", mode: "0644"}
+          - {path: "{{ out }}/template", template: settings.j2, mode: "0644"}
+          - {path: "{{ out }}/own", template: settings.j2, vars: {colour: red}, mode: "0600", secret: true}
+          - {path: "{{ out }}/file", src: plain.txt, mode: "0755"}
+          - {path: "{{ out }}/code", state: directory, mode: "0750", src: code}
+          - path: "{{ out }}/keys"
+            state: directory
+            mode: "0700"
+            contents: {ONE: hunter1, TWO: "hunter2 {{ colour }}"}
+"""
+
+
+class TestManagedFilesAction:
+    """The same, as a role calls it: texts come from the controller."""
+
+    @pytest.fixture
+    def play(self, tmp_path: Path) -> Path:
+        for folder in ("templates", "files/code/deeper", "out"):
+            (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / "templates/settings.j2").write_text("{% if colour %}\ncolour = {{ colour }}\n{% endif %}\n")
+        (tmp_path / "files/plain.txt").write_text("{{ as it is }}\n\n")
+        (tmp_path / "files/code/a.py").write_text("a\n")
+        (tmp_path / "files/code/b.py").write_text("b\n")
+        (tmp_path / "play.yml").write_text(PLAYBOOK)
+        return tmp_path
+
+    @staticmethod
+    def run(play: Path, *options: str) -> tuple[int, str]:
+        roles = ROOT / "roles/common"
+        program = Path(sys.executable).with_name("ansible-playbook")
+        arguments = ["--inventory=localhost,", "--connection=local", f"--extra-vars=out={play}/out", "--diff", "-vvv"]
+        result = subprocess.run(
+            [program, *arguments, *options, play / "play.yml"],
+            cwd=play,
+            env=os.environ
+            | {"ANSIBLE_LIBRARY": f"{roles}/library", "ANSIBLE_ACTION_PLUGINS": f"{roles}/action_plugins"}
+            | {"ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_HOME": f"{play}/home"}
+            | {"ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        return result.returncode, result.stdout + result.stderr
+
+    def test_texts_come_from_templates_files_folders_and_dictionaries(self, play: Path) -> None:
+        assert self.run(play, "--check")[0] == 0
+        assert list((play / "out").iterdir()) == []
+        code, said = self.run(play)
+        found = {str(path.relative_to(play / "out")): path for path in (play / "out").rglob("*") if path.is_file()}
+        assert (code, {name: (path.read_text(), mode(path)) for name, path in found.items()}) == (
+            0,
+            {
+                "text": ("blue\n", 0o644),
+                "template": ("colour = blue\n", 0o644),
+                "own": ("colour = red\n", 0o600),
+                "file": ("{{ as it is }}\n\n", 0o755),
+                "code/a.py": ("a\n", 0o640),
+                "code/b.py": ("b\n", 0o640),
+                "keys/ONE": ("hunter1", 0o600),
+                "keys/TWO": ("hunter2 blue", 0o600),
+            },
+        )
+        assert "colour = blue" in said
+        assert "colour = red" not in said
+        assert "changed=0" in self.run(play)[1]
+
+    def test_two_texts_for_one_file_are_refused(self, play: Path) -> None:
+        (play / "play.yml").write_text(PLAYBOOK.replace("src: plain.txt", "src: plain.txt, content: x"))
+        code, said = self.run(play)
+        assert (code, list((play / "out").iterdir())) == (2, [])
+        assert "/out/file: content, src can't be what a file gets" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can be tricked into what others may not do")
+class TestRootAmongOthers:
+    """What root does in a folder where another user, a real one, swaps files for links all the time."""
+
+    NOBODY = 65534
+    SWAP = """
+import os, sys
+folder, victim = sys.argv[1:]
+os.chdir(folder)
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+print("ready", flush=True)
+while True:
+    for name in os.listdir("."):
+        try:
+            os.unlink(name)
+            if name.startswith("."):
+                os.symlink(victim, name)
+        except OSError:
+            pass
+"""
+
+    @pytest.fixture
+    def victim(self, tmp_path: Path) -> Path:
+        path = tmp_path / "victim"
+        path.write_text("secret")
+        path.chmod(0o600)
+        return path
+
+    @pytest.fixture
+    def theirs(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "theirs"
+        folder.mkdir()
+        os.chown(folder, self.NOBODY, self.NOBODY)
+        return folder
+
+    def test_their_folder_is_refused(self, theirs: Path) -> None:
+        for state in ("file", "directory", "link", "absent"):
+            (theirs / "x").unlink(missing_ok=True)
+            answer = manage({"path": f"{theirs}/x", "state": state, "mode": "0600", "target": "y"})
+            assert answer["msg"].startswith(f"{theirs} is a folder that nobody owns, who could swap")
+            assert list(theirs.iterdir()) == []
+
+    def test_a_folder_in_which_everybody_writes_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "all").mkdir()
+        (tmp_path / "all").chmod(0o777)
+        assert "everybody can write" in manage({"path": f"{tmp_path}/all/x", "mode": "0600"})["msg"]
+        (tmp_path / "all").chmod(0o1777)
+        assert manage({"path": f"{tmp_path}/all/x", "mode": "0600"})["changed"] is True
+
+    def test_their_folder_itself_may_be_made_and_removed(self, theirs: Path) -> None:
+        (theirs / "link").symlink_to("/etc")
+        wanted = {"path": str(theirs), "state": "directory", "owner": "nobody", "group": "nogroup", "mode": "0700"}
+        assert manage(wanted)["changed_paths"] == [str(theirs)]
+        assert manage({"path": str(theirs), "state": "absent"})["changed"] is True
+        assert (theirs.exists(), Path("/etc").exists()) == (False, True)
+
+    @pytest.mark.parametrize("trusted", [False, True])
+    def test_nothing_follows_a_link_that_they_put_in_place(self, theirs: Path, victim: Path, trusted: bool) -> None:
+        """Not even where their folder is called trusted."""
+        module = load_plugin(MANAGED_FILES)
+        before = (victim.read_text(), mode(victim), victim.stat().st_uid)
+        command = [sys.executable, "-c", self.SWAP, str(theirs), str(victim)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            ended = time.monotonic() + 3
+            while time.monotonic() < ended and (victim.read_text(), mode(victim), victim.stat().st_uid) == before:
+                spec = file_spec(theirs / "definitions.json", "ours", "0644") | {"owner": "nobody"}
+                with contextlib.suppress(module.RefusedError, OSError):
+                    module.Entry(spec, trusted=trusted).apply()
+            process.kill()
+        assert (victim.read_text(), mode(victim), victim.stat().st_uid) == before
 
 
 class TestFormerFiles:
@@ -304,15 +495,10 @@ class TestFormerFiles:
         assert (shop / "settings").read_text() == "2"
 
 
-class NotInCheckMode:
-    """All that a managed file asks of its module."""
-
-    check_mode = False
-
-
-def file_spec(path: Path, content: str, mode: str) -> dict[str, str | None]:
+def file_spec(path: Path, content: str, mode: str) -> dict[str, Any]:
     """Return a file as a module sees it: what isn't given is there as None."""
-    return defaultdict(lambda: None, path=str(path), state="file", content=content, mode=mode)
+    options = ("target", "secret_content", "owner", "group", "deferred", "previous")
+    return dict.fromkeys(options) | {"path": str(path), "state": "file", "content": content, "mode": mode}
 
 
 @pytest.fixture

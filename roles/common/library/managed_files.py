@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import grp
 import json
 import os
 import pwd
+import secrets
 import shutil
 import stat
-import tempfile
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -18,10 +20,13 @@ DOCUMENTATION = r"""
 module: managed_files
 short_description: Bring many small files and folders into their state in one call
 description:
-  - Does what a list of M(ansible.builtin.template) and M(ansible.builtin.file) tasks does, at the price of one task.
-    A template that has nothing to do costs about one CPU second over SSH, and a role here writes up to ten files.
+  - Does what a list of M(ansible.builtin.template), M(ansible.builtin.copy) and M(ansible.builtin.file) tasks does,
+    at the price of one task. A template that has nothing to do costs about one CPU second over SSH, and a role here
+    writes up to ten files.
   - A file is replaced by a rename in its own folder, with owner and mode set before the content is written,
     so that it is never half written and a secret is never readable by others, not even for a moment.
+  - Works with descriptors, never with paths that can change meanwhile. Refuses links, files with more than one name,
+    and, run by root, folders in which an unprivileged user can swap files.
   - With O(keep_former_in) what is replaced is kept first, until M(former_files) puts it back or forgets it.
 options:
   keep_former_in:
@@ -30,6 +35,12 @@ options:
         holds what was there before the first of several runs. It is made with the first file.
       - Folders are not kept.
     type: path
+  trusted_path:
+    description:
+      - Whether nobody is to be feared on the way to the files, as on a controller, where the inventory may belong to
+        another user and be reached by a link. In the last folder links are refused all the same.
+    type: bool
+    default: false
   files:
     description: What should be there, in the order in which it is made.
     type: list
@@ -42,7 +53,7 @@ options:
         required: true
       state:
         description:
-          - V(file) writes O(files[].content), V(directory) makes a folder.
+          - V(file) writes a file, V(directory) makes a folder.
           - V(link) makes a symbolic link to O(files[].target).
           - V(absent) removes any of them.
         type: str
@@ -54,9 +65,29 @@ options:
       content:
         description: The whole text of the file.
         type: str
-      secret_content:
-        description: The same for a file whose content must not be shown in diffs, output or logs.
+      template:
+        description: The file gets the text of this template, found as M(ansible.builtin.template) finds it.
         type: str
+      vars:
+        description: Variables for O(files[].template) alone.
+        type: dict
+      src:
+        description:
+          - A file of the controller whose text the file gets, found as M(ansible.builtin.copy) finds it.
+          - For V(directory) a folder, whose files (not those in folders of it) get the mode of the folder without x.
+        type: str
+      secret:
+        description: Whether the content must not be shown in diffs, output or logs.
+        type: bool
+        default: false
+      secret_content:
+        description: The same as O(files[].content) with O(files[].secret).
+        type: str
+      contents:
+        description:
+          - For V(directory) what is written in it, text by file name, as secrets. The files get owner and group of the
+            folder, and its mode without x.
+        type: dict
       owner:
         description: Name of the owning user; left as it is (root where new) if not given.
         type: str
@@ -81,9 +112,9 @@ EXAMPLES = r"""
   managed_files:
     files:
       - {path: /etc/shop, state: directory, mode: "0755"}
-      - path: /etc/shop/settings
-        content: "{{ lookup('ansible.builtin.template', 'settings.j2') }}"
-        mode: "0640"
+      - {path: /etc/shop/settings, template: settings.j2, mode: "0640"}
+      - {path: /etc/shop/shop.py, src: shop.py, mode: "0755"}
+      - {path: /etc/shop/credentials, state: directory, mode: "0700", contents: {KEY: "{{ shop_key }}"}}
 """
 
 RETURN = r"""
@@ -102,6 +133,66 @@ deferred_paths:
   type: list
   elements: str
 """
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+KINDS = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK}
+
+
+class RefusedError(Exception):
+    """What is on the host isn't safe to change."""
+
+
+def open_folder(path: str, trusted: bool = False) -> int | None:
+    """Return a descriptor of the folder, reached without following a link, or nothing where there is no such folder.
+
+    Raises:
+        RefusedError: a part of the path is no folder, or root would work where another user can swap what is there.
+    """
+    here = os.open("/", FOLDER)
+    walked = ""
+    path = os.path.realpath(path) if trusted else path
+    for name in filter(None, path.split("/")):
+        walked += f"/{name}"
+        try:
+            inner = os.open(name, FOLDER, dir_fd=here)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                message = f"{walked} is a link or a file, but a folder is needed there; move it away"
+                raise RefusedError(message) from None
+            raise
+        finally:
+            os.close(here)
+        here = inner
+        found = os.fstat(here)
+        open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
+        if os.geteuid() == 0 and not trusted and (found.st_uid != 0 or open_to_all):
+            os.close(here)
+            who = "everybody can write" if open_to_all else f"{_name(pwd.getpwuid, found.st_uid)} owns"
+            message = f"{walked} is a folder that {who}, who could swap what root writes there; use one of root's"
+            raise RefusedError(message)
+    return here
+
+
+def write_file(folder: int, name: str, content: bytes, uid: int, gid: int, mode: int) -> None:
+    """Replace the file in the folder by one that has its owner and mode before it has its content."""
+    temporary = f".{name}.{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o600, dir_fd=folder)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchown(descriptor, uid, gid)
+            os.fchmod(descriptor, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
 
 
 class Former:
@@ -130,43 +221,69 @@ class Former:
             found = os.stat(path)
             os.chown(copy, found.st_uid, found.st_gid)
         self.kept["paths"].append(entry)
-        descriptor, temporary = tempfile.mkstemp(dir=self.folder)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(self.kept, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.index)
+        folder = open_folder(self.folder)
+        if folder is not None:
+            write_file(folder, "index.json", json.dumps(self.kept).encode(), -1, -1, 0o600)
+            os.close(folder)
 
 
 class Entry:
     """One wanted file, folder or link, compared with what is on the host."""
 
-    def __init__(self, module: AnsibleModule, spec: dict, former: Former | None = None) -> None:
-        self.module = module
+    def __init__(
+        self, spec: dict, check_mode: bool = False, trusted: bool = False, former: Former | None = None
+    ) -> None:
+        self.check_mode = check_mode
+        self.trusted = trusted
         self.former = former
-        self.path: str = spec["path"]
+        self.path: str = spec["path"].rstrip("/")
         self.state: str = spec["state"]
-        self.deferred: bool = spec["deferred"]
+        self.deferred: bool = bool(spec["deferred"])
         self.previous: str | None = spec["previous"]
         self.secret = spec["secret_content"] is not None
         self.content: bytes = (spec["secret_content"] if self.secret else spec["content"] or "").encode()
         self.target: str = spec["target"] or ""
-        if self.state in ("absent", "link"):
-            self.mode = 0
-        elif spec["mode"] is None:
-            module.fail_json(msg=f"{self.path}: mode is missing")
-        else:
-            self.mode = int(spec["mode"], 8)
-        try:
-            self.found: os.stat_result | None = os.lstat(self.path)
-        except (FileNotFoundError, NotADirectoryError):
-            self.found = None
-        wanted_type = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK}.get(self.state)
-        if self.found and wanted_type and not wanted_type(self.found.st_mode):
-            module.fail_json(msg=f"{self.path} exists and is not a {self.state}; move it away")
+        if self.state in KINDS and self.state != "link" and spec["mode"] is None:
+            raise RefusedError(f"{self.path}: mode is missing")
+        self.mode = int(spec["mode"] or "0", 8)
+        parent, self.name = os.path.split(self.path)
+        self.folder = open_folder(parent, trusted)
+        # In check mode an earlier task would have made the folder.
+        if self.folder is None and self.state != "absent" and not check_mode:
+            raise RefusedError(f"{self.path}: the folder {parent} does not exist")
+        self.found = self._look(self.name)
+        if self.found and self.state in KINDS and not KINDS[self.state](self.found.st_mode):
+            raise RefusedError(f"{self.path} exists and is not a {self.state}; move it away")
+        self.before = self._read(self.name) if self.state == "file" else None
         keep = (self.found.st_uid, self.found.st_gid) if self.found else (os.geteuid(), os.getegid())
         self.uid = self._id(spec["owner"], lambda name: pwd.getpwnam(name).pw_uid, keep[0])
         self.gid = self._id(spec["group"], lambda name: grp.getgrnam(name).gr_gid, keep[1])
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self.folder is not None:
+            os.close(self.folder)
+
+    def _look(self, name: str) -> os.stat_result | None:
+        if self.folder is None:
+            return None
+        try:
+            return os.stat(name, dir_fd=self.folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def _read(self, name: str) -> bytes | None:
+        if self.folder is None:
+            return None
+        try:
+            descriptor = os.open(name, FILE, dir_fd=self.folder)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+                raise RefusedError(f"{self.path} is a file with more than one name, or none; move it away")
+            return file.read()
 
     def _id(self, name: str | None, lookup, keep: int) -> int:
         if name is None:
@@ -174,15 +291,9 @@ class Entry:
         try:
             return lookup(name)
         except KeyError:
-            if self.module.check_mode:  # an earlier task would have made the account
+            if self.check_mode:  # an earlier task would have made the account
                 return -1
-            self.module.fail_json(msg=f"{self.path}: there is no user or group {name!r} on this host")
-
-    def _current(self) -> bytes | None:
-        if self.found is None or self.state != "file":
-            return None
-        with open(self.path, "rb") as file:
-            return file.read()
+            raise RefusedError(f"{self.path}: there is no user or group {name!r} on this host") from None
 
     def apply(self) -> tuple[bool, list[dict]]:
         """Return whether something changed (or would), and the diffs."""
@@ -190,53 +301,35 @@ class Entry:
             return self._remove()
         if self.state == "link":
             return self._link()
-        before = self._current()
         diffs = []
-        differs = self.found is None or (self.state == "file" and before != self.content)
+        differs = self.found is None or (self.state == "file" and self.before != self.content)
         if self.state == "file" and differs:
-            shown = (b"the old secret\n", b"the new secret\n") if self.secret else (before or b"", self.content)
-            diffs.append(
-                {
-                    "before_header": self.path,
-                    "after_header": self.path,
-                    "before": shown[0].decode(errors="replace"),
-                    "after": shown[1].decode(errors="replace"),
-                }
-            )
-        replaces = before is not None and differs
+            shown = (b"the old secret\n", b"the new secret\n") if self.secret else (self.before or b"", self.content)
+            diffs.append(_diff(self.path, shown[0].decode(errors="replace"), shown[1].decode(errors="replace")))
+        replaces = self.before is not None and differs
         moves = self.previous is not None and (replaces or not os.path.lexists(self.previous))
         if moves:
-            after = f"what was in {self.path}\n" if replaces else "nothing yet\n"
-            heads = {"before_header": self.previous, "after_header": self.previous}
-            diffs.append({**heads, "before": "", "after": after})
+            diffs.append(_diff(self.previous, "", f"what was in {self.path}\n" if replaces else "nothing yet\n"))
         was, wanted = self._attributes()
         if was != wanted:
-            diffs.append(
-                {
-                    "before_header": f"{self.path} (attributes)",
-                    "after_header": f"{self.path} (attributes)",
-                    "before": was,
-                    "after": wanted,
-                }
-            )
-        changed = bool(diffs)
-        if changed and not self.module.check_mode:
+            diffs.append(_diff(f"{self.path} (attributes)", was, wanted))
+        if diffs and not self.check_mode:
             if self.state == "directory":
                 self._make_directory()
             elif not (self.deferred and replaces):
                 self._keep()
                 # Before the file itself, so that an interruption loses nothing.
                 if moves:
-                    self._write(self.previous, before if replaces else b"")
+                    self._write_previous((self.before or b"") if replaces else b"")
                 if differs:
-                    self._write(self.path, self.content)
+                    write_file(self.folder, self.name, self.content, self.uid, self.gid, self.mode)
                 else:
-                    self._set_attributes(self.path)
-        return changed, diffs
+                    self._set_attributes(FILE)
+        return bool(diffs), diffs
 
     def left_to_the_caller(self) -> bool:
         """Tell whether the file is there with other content, which the caller sees to."""
-        return self.deferred and self.found is not None and self._current() != self.content
+        return self.deferred and self.found is not None and self._read(self.name) != self.content
 
     def _attributes(self) -> tuple[str, str]:
         if self.found is None:
@@ -245,28 +338,30 @@ class Entry:
             was = _describe(self.state, self.found.st_uid, self.found.st_gid, stat.S_IMODE(self.found.st_mode))
         return was, _describe(self.state, self.uid, self.gid, self.mode)
 
-    def _set_attributes(self, path: str) -> None:
-        os.chown(path, self.uid, self.gid)
-        os.chmod(path, self.mode)
+    def _set_attributes(self, flags: int) -> None:
+        descriptor = os.open(self.name, flags, dir_fd=self.folder)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISDIR(found.st_mode) and found.st_nlink > 1:
+                raise RefusedError(f"{self.path} is a file with more than one name; move it away")
+            os.fchown(descriptor, self.uid, self.gid)
+            os.fchmod(descriptor, self.mode)
+        finally:
+            os.close(descriptor)
 
     def _make_directory(self) -> None:
         if self.found is None:
-            os.mkdir(self.path, 0o700)
-        self._set_attributes(self.path)
+            os.mkdir(self.name, 0o700, dir_fd=self.folder)
+        self._set_attributes(FOLDER)
 
-    def _write(self, path: str, content: bytes) -> None:
-        folder, name = os.path.split(path)
-        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=f".{name}.")
+    def _write_previous(self, content: bytes) -> None:
+        folder = open_folder(os.path.dirname(self.previous), self.trusted)
+        if folder is None:
+            raise RefusedError(f"{self.previous}: there is no such folder")
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                self._set_attributes(temporary)
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+            write_file(folder, os.path.basename(self.previous), content, self.uid, self.gid, self.mode)
+        finally:
+            os.close(folder)
 
     def _keep(self) -> None:
         if self.former and self.state != "directory":
@@ -275,31 +370,30 @@ class Entry:
                     self.former.keep(path)
 
     def _link(self) -> tuple[bool, list[dict]]:
-        before = os.readlink(self.path) if self.found else "absent"
+        before = os.readlink(self.name, dir_fd=self.folder) if self.found else "absent"
         if before == self.target:
             return False, []
-        if not self.module.check_mode:
+        if not self.check_mode:
             self._keep()
-            temporary = f"{self.path}.new"
-            if os.path.lexists(temporary):
-                os.unlink(temporary)
-            os.symlink(self.target, temporary)
-            os.replace(temporary, self.path)
-        heads = {"before_header": self.path, "after_header": self.path}
-        return True, [{**heads, "before": f"{before}\n", "after": f"{self.target}\n"}]
+            temporary = f".{self.name}.{secrets.token_hex(8)}"
+            os.symlink(self.target, temporary, dir_fd=self.folder)
+            os.replace(temporary, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+        return True, [_diff(self.path, f"{before}\n", f"{self.target}\n")]
 
     def _remove(self) -> tuple[bool, list[dict]]:
         if self.found is None:
             return False, []
-        if not self.module.check_mode:
+        if not self.check_mode:
             self._keep()
             if stat.S_ISDIR(self.found.st_mode):
-                shutil.rmtree(self.path)
+                shutil.rmtree(self.name, dir_fd=self.folder)
             else:
-                os.unlink(self.path)
-        return True, [
-            {"before_header": self.path, "after_header": self.path, "before": "present\n", "after": "absent\n"}
-        ]
+                os.unlink(self.name, dir_fd=self.folder)
+        return True, [_diff(self.path, "present\n", "absent\n")]
+
+
+def _diff(head: str, before: str, after: str) -> dict:
+    return {"before_header": head, "after_header": head, "before": before, "after": after}
 
 
 def _describe(state: str, uid: int, gid: int, mode: int) -> str:
@@ -318,6 +412,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "keep_former_in": {"type": "path"},
+            "trusted_path": {"type": "bool", "default": False},
             "files": {
                 "type": "list",
                 "elements": "dict",
@@ -341,18 +436,18 @@ def main() -> None:
     changed_paths, deferred_paths, diffs = [], [], []
     keep = module.params["keep_former_in"]
     former = Former(keep) if keep else None
-    for spec in module.params["files"]:
-        entry = Entry(module, spec, former)
-        parent = os.path.dirname(entry.path)
-        # In check mode an earlier task would have made the folder.
-        if entry.state != "absent" and not module.check_mode and not os.path.isdir(parent):
-            module.fail_json(msg=f"{entry.path}: the folder {parent} does not exist")
-        changed, diff = entry.apply()
-        if changed:
-            changed_paths.append(entry.path)
-        if entry.left_to_the_caller():
-            deferred_paths.append(entry.path)
-        diffs += diff
+    try:
+        for spec in module.params["files"]:
+            entry = Entry(spec, module.check_mode, module.params["trusted_path"], former)
+            changed, diff = entry.apply()
+            if changed:
+                changed_paths.append(entry.path)
+            if entry.left_to_the_caller():
+                deferred_paths.append(entry.path)
+            diffs += diff
+            entry.close()
+    except RefusedError as refused:
+        module.fail_json(msg=str(refused), changed_paths=changed_paths)
     module.exit_json(
         changed=bool(changed_paths),
         changed_paths=changed_paths,
