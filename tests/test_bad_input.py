@@ -78,6 +78,7 @@ MAKE_DEMO = 'but Debian 12 or 13 with systemd is needed: name such a host in the
 ACCEPTED = [
     Case("defaults", {}),
     Case("Debian 13", {"ansible_facts": facts(version="13")}),
+    Case("an installation of its own", {"installation": "red"}),
     Case("awkward passwords", {"rabbitmq_password": AWKWARD, "django_app_admin_password": AWKWARD}),
     Case("numbers and switches as texts", {"systemd_units_web_port": "8080", "django_app_served_over_tls": "yes"}),
     Case("no allowed hosts with debug on", {"django_app_allowed_hosts": [], "django_app_debug": True}),
@@ -176,7 +177,18 @@ REFUSED = [
     Case(
         "what others have under the app's name",
         {"ansible_facts": facts() | {"app_conflicts": ["/opt/tutorial", "the user tutorial"]}},
-        "On one this is not of the app: /opt/tutorial, the user tutorial; set another django_app_name, or remove it there",
+        "On one this is not of the app: /opt/tutorial, the user tutorial; set another django_app_name, or",
+    ),
+    Case("path for an installation", {"installation": "../red"}, "installation must be made of letters, digits, dots,"),
+    Case(
+        "staging beside production",
+        {},
+        "/credentials holds the secrets of production.yml; set the variable installation to a name of its own for all",
+        files={
+            "production.yml": "",
+            "credentials/.installation": '{"file": "production.yml", "installation": ""}',
+            "credentials/rabbitmq_password.txt": f"{MARK}-and-more\n",
+        },
     ),
     Case("guest", {"rabbitmq_user": "guest"}, "rabbitmq_user can't be guest, whom the broker"),
     Case(

@@ -596,13 +596,17 @@ class TestSourceArchive:
         assert {(member.uid, member.gid, member.uname, member.gname) for member in members} == {(0, 0, "root", "root")}
         assert [(member.name, member.mode) for member in members] == [("manage.py", 0o755), ("shop/tasks.py", 0o644)]
 
-    def test_keeps_the_newest_archive_alone_and_private(self, source: Path, tmp_path: Path) -> None:
+    def test_sources_that_are_deployed_side_by_side_keep_their_archives(self, source: Path, tmp_path: Path) -> None:
         cache = tmp_path / "cache"
-        archive(source, cache)
+        _, one = archive(source, cache)
         (source / "manage.py").write_text("# new\n")
-        _, newest = archive(source, cache)
-        assert list(cache.iterdir()) == [newest]
+        _, two = archive(source, cache)
+        assert set(cache.iterdir()) == {one, two}
         assert mode(cache) == 0o700
+        os.utime(one, (0, 0))
+        (source / "manage.py").write_text("# newer\n")
+        _, three = archive(source, cache)
+        assert set(cache.iterdir()) == {two, three}
 
 
 OPTIONS = {

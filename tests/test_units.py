@@ -34,7 +34,12 @@ def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             *(Path(sys.executable).parent / "ansible-playbook", ROOT / "tests/render_units.yml"),
             *("--inventory", folder / "hosts", "--extra-vars", f"debian={request.param}"),
         ],
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            # The play takes the roles' files without the roles.
+            "ANSIBLE_LOOKUP_PLUGINS": str(ROOT / "roles/common/lookup_plugins"),
+        },
         check=True,
         capture_output=True,
         text=True,

@@ -8,6 +8,7 @@ import hashlib
 import os
 import tarfile
 import tempfile
+import time
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
@@ -17,7 +18,7 @@ name: source_archive
 short_description: Identify a source folder by its content and pack it
 description:
   - The id depends on names, contents and execute bits alone, so that it is the same on every machine and in every
-    checkout. The archive is written once per id; older ones in the cache are removed.
+    checkout. The archive is written once per id; those that nobody has asked for in a day are removed.
   - What a C(.gitattributes) at the top of the folder marks C(export-ignore) stays out, as it does in C(git archive).
 options:
   _terms:
@@ -97,8 +98,10 @@ def pack(source: str, files: list[str], archive: str) -> None:
             tar.add(os.path.join(source, relative), relative, filter=_anonymous)
     os.replace(temporary, archive)
     for name in os.listdir(folder):
-        if name.endswith(".tar.gz") and name != os.path.basename(archive):
-            os.unlink(os.path.join(folder, name))
+        path = os.path.join(folder, name)
+        # Others deploy other sources from the same cache, at the same time.
+        if name.endswith(".tar.gz") and time.time() - os.stat(path).st_mtime > 24 * 3600:
+            os.unlink(path)
 
 
 def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -121,4 +124,5 @@ class LookupModule(LookupBase):
         if not os.path.exists(archive):
             os.makedirs(cache, mode=0o700, exist_ok=True)
             pack(source, files, archive)
+        os.utime(archive)
         return [{"id": identity, "path": archive}]
