@@ -93,8 +93,24 @@ class TestLoader:
                     "interval_seconds": 10,
                 }
             ],
+            "unknown": [],
         }
         assert PeriodicTask.objects.get().expire_seconds == 9
+
+    def test_rows_that_no_worker_can_run_are_named_and_kept(self) -> None:
+        schedule = IntervalSchedule.objects.create(every=10, period="seconds")
+        PeriodicTask.objects.create(name="renamed", task="tutorial.tasks.old", interval=schedule)
+        PeriodicTask.objects.create(name="off", task="tutorial.tasks.old", interval=schedule, enabled=False)
+        PeriodicTask.objects.create(name="of Celery", task="celery.map", interval=schedule)
+
+        assert load()["unknown"] == ["renamed"]
+        assert PeriodicTask.objects.get(name="renamed").enabled
+
+    def test_a_task_with_an_end_of_its_own_is_not_said_to_run_again_and_again(self) -> None:
+        load()
+        PeriodicTask.objects.update(one_off=True)
+
+        assert load()["tasks"][0]["interval_seconds"] is None
 
     def test_first_run_is_due_at_once(self) -> None:
         load()

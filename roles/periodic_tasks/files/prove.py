@@ -1,61 +1,116 @@
 """Wait until this host's services are seen at their work; prints one JSON line and never fails: the caller judges.
 
-Standard input: JSON with seconds (how long to wait), interval (seconds between two runs), elsewhere (services of
-which another host may have the run) and checks, a mapping of a service to either unit and words (of a journal line)
-or url and headers (of a page that must answer 200).
+Standard input: JSON with seconds (how long to wait), entry (the name of one in the schedule), interval (seconds between
+two of its runs), and what to ask: web (url and headers of a page that must answer 200), beat and worker (unit, folder
+of notes), beat_process (of the beat on another host), worker_is_one_of_several. Prints for each what was seen, or
+nothing, and why not.
 """
 
+import hashlib
 import json
+import os
+import stat
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 
+MOST_BYTES = 100_000
 given = json.load(sys.stdin)
-started = time.time()
+started = time.monotonic()
 # A run has begun and ended by then, as long as nothing is wrong.
 patience = 2 * given["interval"] + 5
 
 
-def process_started(unit):
-    """Return when the unit's process started, in seconds since 1970, or when this program did if there is none."""
-    show = ["systemctl", "show", "--timestamp=unix", "--property=ExecMainStartTimestamp", "--value", unit]
-    shown = subprocess.run(show, capture_output=True, text=True, check=True).stdout.strip()
-    return int(shown.removeprefix("@") or started)
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A page that sends elsewhere is no page."""
+
+    def redirect_request(self, *_args, **_options):
+        """Follow no redirect."""
 
 
-def line_in_journal(unit, words):
-    """Return the newest line with all the words since the unit's process started, not older than two intervals."""
-    since = max(process_started(unit), int(started - patience))
-    read = ["journalctl", "--quiet", f"--unit={unit}", f"--since=@{since}", "--output=cat"]
-    lines = subprocess.run(read, capture_output=True, text=True, check=True).stdout.splitlines()
-    return next((line for line in reversed(lines) if all(word in line for word in words)), None)
+# Without the proxies of the environment: the page is on this host.
+browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect)
 
 
-def page(url, headers):
-    """Return the page's status if it is 200."""
+def unit_says(unit, *properties):
+    """Return what systemd knows of the unit, by property."""
+    show = ["systemctl", "show", f"--property={','.join(properties)}", unit]
+    lines = subprocess.run(show, capture_output=True, text=True, check=True).stdout.splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def noted(service):
+    """Return what the service's present process has noted of the entry within the last two intervals, and its unit."""
+    unit = unit_says(service["unit"], "ActiveState", "InvocationID", "MainPID", "StatusText")
+    name = hashlib.sha256(given["entry"].encode(errors="replace")).hexdigest()[:32]
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
-            return f"{url} answers {answer.status}" if answer.status == 200 else None
-    except (OSError, urllib.error.URLError):
-        return None
+        # The folder is the service's: no link, and nothing that never ends.
+        file = os.open(f"{service['folder']}/{name}.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(file, encoding="utf-8") as stream:
+            known = json.loads(stream.read(MOST_BYTES)) if stat.S_ISREG(os.fstat(file).st_mode) else {}
+        age = time.monotonic() - float(known["uptime"])
+    except (OSError, ValueError, TypeError, KeyError):
+        known, age = {}, 0
+    ours = known.get("invocation") == unit["InvocationID"] and 0 <= age <= patience
+    return (known if ours else {}), age, unit
+
+
+def beat_sends(service):
+    """Return what was seen of beat sending, and why nothing was."""
+    known, age, unit = noted(service)
+    if "sent" in known:
+        return f"beat sent it {age:.0f} s ago", None
+    return None, f"beat is {unit['ActiveState']} and says: {unit['StatusText'] or 'nothing'}"
+
+
+def worker_succeeds(service):
+    """Return what was seen of the worker doing what this beat has sent, and why nothing was."""
+    known, age, unit = noted(service)
+    process = given.get("beat_process") or unit_says(given["beat"]["unit"], "MainPID")["MainPID"]
+    if not known:
+        says = unit["StatusText"] or "nothing"
+        return None, f"the worker has run nothing of it, is {unit['ActiveState']} and says: {says}"
+    if known.get("result") == "succeeded" and str(known.get("origin")).startswith(f"gen{process}@"):
+        return f"the worker ran it with success in {known['seconds']:.2f} s, {age:.0f} s ago", None
+    if known.get("running"):
+        return None, "its run hasn't ended"
+    return None, f"its last run: {known.get('result')}{' (' + str(known['error']) + ')' if known.get('error') else ''}"
+
+
+def page_answers(page):
+    """Return the page's status if it is 200, and else what it answers."""
+    try:
+        with browser.open(urllib.request.Request(page["url"], headers=page["headers"]), timeout=10) as answer:
+            if answer.status == 200:
+                return f"{page['url']} answers 200", None
+            return None, f"{page['url']} answers {answer.status}"
+    except urllib.error.HTTPError as error:
+        to = error.headers.get("Location")
+        return None, f"{page['url']} answers {error.code}{' and sends to ' + to if to else ''}"
+    except OSError as error:
+        return None, f"{page['url']} doesn't answer: {getattr(error, 'reason', error)}"
 
 
 def awaited(service):
     """Tell whether the service hasn't been seen and still may be."""
-    if seen[service] is not None:
+    waited = time.monotonic() - started
+    if seen[service]:
         return False
-    here = service not in given["elsewhere"]
-    return here or time.time() - process_started(given["checks"][service]["unit"]) < patience
+    # Of several workers another one may get all of it.
+    elsewhere = service == "worker" and given.get("worker_is_one_of_several")
+    return waited < (min(patience, given["seconds"]) if elsewhere else given["seconds"])
 
 
-seen = dict.fromkeys(given["checks"])
+ask = {"web": page_answers, "beat": beat_sends, "worker": worker_succeeds}
+seen = dict.fromkeys(service for service in ask if given.get(service))
+why = {}
 while True:
-    for service, check in given["checks"].items():
-        if seen[service] is None:
-            seen[service] = page(**check) if "url" in check else line_in_journal(**check)
-    if not any(map(awaited, seen)) or time.time() - started > given["seconds"]:
+    for service in seen:
+        if not seen[service]:
+            seen[service], why[service] = ask[service](given[service])
+    if not any(map(awaited, seen)):
         break
     time.sleep(1)
-print(json.dumps(seen))
+print(json.dumps({"seen": seen, "why": why}))

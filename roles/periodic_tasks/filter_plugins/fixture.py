@@ -1,13 +1,16 @@
-"""Jinja filter that reads a fixture of periodic tasks before any host is touched."""
+"""Jinja filters: what is wrong with a fixture before any host is touched; names that may be printed."""
 
 from __future__ import annotations
 
 import ast
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def fixture_problems(fixture: str, source: str) -> list[str]:
@@ -86,9 +89,14 @@ def _explicit_name(decorator: ast.expr) -> str | None:
     return None
 
 
+def printable(text: str) -> str:
+    """Return the text without colours and with ? for each character that a terminal would obey instead of show."""
+    return "".join(letter if letter.isprintable() else "?" for letter in COLOURS.sub("", text))
+
+
 class FilterModule:
     """What Ansible looks for."""
 
     def filters(self) -> dict[str, Any]:
-        """Return the filter by name."""
-        return {"fixture_problems": fixture_problems}
+        """Return the filters by name."""
+        return {"fixture_problems": fixture_problems, "printable": printable}

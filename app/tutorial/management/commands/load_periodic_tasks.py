@@ -79,7 +79,7 @@ class Command(BaseCommand):
         except DatabaseError as error:
             raise CommandError(f"The database refused (has it been migrated?): {error}") from error
         changed = bool(names["created"] or names["updated"])
-        self.stdout.write(json.dumps({"changed": changed, **names, "tasks": rows}))
+        self.stdout.write(json.dumps({"changed": changed, **names, "tasks": rows, "unknown": unknown()}))
 
 
 def read(path: Path) -> list[Task]:
@@ -217,10 +217,19 @@ def saved(schedule: Row) -> Row:
     return row
 
 
+def unknown() -> list[str]:
+    """Return the names of the enabled periodic tasks that no worker of this release can run."""
+    manager = apps.get_model("django_celery_beat", "PeriodicTask")._default_manager
+    rows = manager.filter(enabled=True).order_by("name").values_list("name", "task")
+    return [name for name, task in rows if task not in current_app.tasks]
+
+
 def describe(name: str) -> dict[str, object]:
-    """Return the periodic task `name` as it is in the database; its interval in seconds, if it has one."""
+    """Return the periodic task `name` of the database; its interval in seconds, if it has no end."""
     row: Row = apps.get_model("django_celery_beat", "PeriodicTask")._default_manager.get(name=name)
-    seconds = row.interval and row.interval.schedule.run_every.total_seconds()
+    # What has a beginning or an end of its own may not run now.
+    bounded = row.one_off or row.start_time or row.expires
+    seconds = None if bounded else row.interval and row.interval.schedule.run_every.total_seconds()
     return {
         "name": row.name,
         "task": row.task,
