@@ -18,6 +18,7 @@ from oauth2_provider.models import Application
 from pytest_django import Settings as DjangoSettings
 
 from .postgresql import postgresql
+from .server import Server, served
 
 APP = Path(__file__).parent.parent
 # A password of which a shell, systemd, a URL parser or a template would each mangle some part.
@@ -127,3 +128,10 @@ def owner(db: None) -> dict[str, Any]:
     """What tokens need; ask for `engine` before it."""
     owner = User.objects.create(username="owner")
     return {"user": owner, "application": Application.objects.create(user=owner, client_secret="")}
+
+
+@pytest.fixture
+def server(engine: str) -> Iterator[Server]:
+    """The project over HTTP, on both engines. Needs the mark `both_engines_for_real`."""
+    with served(engine) as server:
+        yield server

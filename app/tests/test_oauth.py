@@ -9,8 +9,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from oauth2_provider.models import AccessToken, Application, RefreshToken
 from pytest_django import Settings
+
+from tutorial.oauth.concurrency import SAME_MOMENT
 
 if TYPE_CHECKING:  # a class that exists for type checkers only
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
@@ -169,6 +172,9 @@ def test_refreshing_yields_another_pair(client: Client, tokens: dict[str, Any]) 
 
 def test_reused_refresh_token_closes_the_whole_family(client: Client, tokens: dict[str, Any]) -> None:
     fresh = token(client, grant_type="refresh_token", refresh_token=tokens["refresh_token"]).json()
+    # Later than a request that came at the same moment.
+    used = RefreshToken.objects.filter(revoked__isnull=False)
+    assert used.update(revoked=timezone.now() - 1.1 * SAME_MOMENT) == 1
 
     reuse = token(client, grant_type="refresh_token", refresh_token=tokens["refresh_token"])
 

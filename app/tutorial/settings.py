@@ -150,6 +150,7 @@ OAUTH2_PROVIDER = {
     "REFRESH_TOKEN_EXPIRE_SECONDS": env.int(
         "OAUTH_REFRESH_TOKEN_SECONDS", 30 * 24 * 3600, validate=validate.Range(min=1)
     ),
+    "OAUTH2_VALIDATOR_CLASS": "tutorial.oauth.concurrency.OAuth2Validator",
     # Secrets are random and long: no need of the slow hashing that a password needs at every request.
     "CLIENT_SECRET_HASHER": "client_secret_sha256",
     # Short write locks, so that requests get their turn during a large clean-up.

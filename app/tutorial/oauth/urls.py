@@ -3,7 +3,8 @@
 from django.urls import path
 from oauth2_provider import urls as toolkit
 
-from tutorial.oauth.device import DeviceAuthorizationView, TokenView
+from tutorial.oauth.concurrency import TokenView
+from tutorial.oauth.device import DeviceAuthorizationView
 from tutorial.oauth.metadata import MetadataView
 
 app_name = "oauth2_provider"
