@@ -65,7 +65,7 @@ def test_a_page_that_answers_otherwise_is_told(site: str, path: str, said: str) 
     [
         ("clear stale tokens", "clear stale tokens"),
         ("Räum auf ✓ 掃除", "Räum auf ✓ 掃除"),
-        ("\x1b[32mgreen\x1b[0m", "green"),
+        ("\x1b[32mgreen\x1b[0m", "?[32mgreen?[0m"),
         ("\x1b[2J\x1b]0;title\x07", "?[2J?]0;title?"),
         ("two\nlines\r", "two?lines?"),
         ("right \u202etfel", "right ?tfel"),

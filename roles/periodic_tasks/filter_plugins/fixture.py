@@ -5,12 +5,9 @@ from __future__ import annotations
 import ast
 import difflib
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def fixture_problems(fixture: str, source: str) -> list[str]:
@@ -90,8 +87,8 @@ def _explicit_name(decorator: ast.expr) -> str | None:
 
 
 def printable(text: str) -> str:
-    """Return the text without colours and with ? for each character that a terminal would obey instead of show."""
-    return "".join(letter if letter.isprintable() else "?" for letter in COLOURS.sub("", text))
+    """Return the text with ? for each character that a terminal would obey instead of show."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class FilterModule:

@@ -1,7 +1,7 @@
 """Tell how this host's part of the installation is: one screen, or the same as JSON.
 
 Exit codes are those of monitoring plugins: 0 ok, 1 warning, 2 critical, 3 unknown. The first line is the verdict.
-It answers within 20 seconds whatever is wrong, and changes nothing. Written by Ansible (role monitoring).
+It answers in time, whatever is wrong, and changes nothing. Written by Ansible (role monitoring).
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
 
-import journals
 from broker import read_broker
 from django_side import read_project
 from host import read_backup, read_disks, read_release, read_web
 from problems import CRITICAL, LEVELS, Problem, find_problems
+from runs import checked, newest, read_runs
 from screen import screen
 from units import read_exposures, read_units
+from words import printable
 
 UNKNOWN = 3
-# Below the timeout of whoever asks; every part has a shorter one of its own.
-MOST_SECONDS = 19
+# Of what whoever asks waits for.
+DEFAULT_SECONDS, LEAST_SECONDS = 20, 10
 
 
 class Checks:
@@ -50,8 +51,8 @@ class Checks:
             return otherwise
 
 
-def gather(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return all facts of this host."""
+def gather(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Return all facts of this host, after about so many seconds at most."""
     app, services = settings["app"], settings["services"]
     units = {"rabbitmq-server.service" if name == "rabbitmq" else f"{app}-{name}.service": name for name in services}
     is_app_host = bool(units.keys() - {"rabbitmq-server.service"})
@@ -63,19 +64,25 @@ def gather(settings: dict[str, Any]) -> dict[str, Any]:
         "backup": lambda: read_backup(app),
     }
     if "rabbitmq" in services:
-        parts["broker"] = lambda: read_broker(settings["vhost"])
+        parts["broker"] = lambda: read_broker(settings["broker"], seconds - 3)
     if "web" in services:
         parts["web"] = lambda: read_web(settings["web"])
     release = read_release(app) if is_app_host else None
     if release and release["current"]:
-        parts["project"] = lambda: read_project(app)
+        parts["project"] = lambda: read_project(app, seconds - 6)
     checks = Checks(parts)
     exposures = checks.result("exposures", {})
     project = checks.result("project", {"error": "no release is current"})
     # After what takes seconds, so that it is of now.
-    late = Checks({"units": lambda: read_units([*units, *others]), "sent": lambda: journals.read_sent(app)})
+    late = Checks(
+        {
+            "units": lambda: read_units([*units, *others]),
+            "sent": lambda: read_runs(f"/run/{app}-beat"),
+            "results": lambda: read_runs(f"/run/{app}-worker"),
+        }
+    )
     read = {unit["name"]: unit for unit in late.result("units", [])}
-    sent = late.result("sent", {})
+    sent, results = late.result("sent", []), late.result("results", [])
     timer, last_backup = read.get(others[0]), read.get(others[1])
     facts: dict[str, Any] = {
         "app": app,
@@ -106,12 +113,18 @@ def gather(settings: dict[str, Any]) -> dict[str, Any]:
         }
         if "broker" in project:
             facts["broker"] = add_login(facts["broker"], project["broker"])
-        if facts["tasks"] is None and sent:
-            facts["tasks"] = [unknown_task(name) for name in sorted(sent)]
-        try:
-            add_runs(facts["tasks"] or [], sent, app, "worker" in services)
-        except Exception as error:
-            checks.failed["results"] = type(error).__name__
+        workers = project.get("broker", {}).get("workers", {})
+        facts["workers"] = {name: said.get("registered") for name, said in workers.items()}
+        # Who knows of all runs knows which weren't.
+        here = "worker" in services and settings["worker_hosts"] == 1
+        facts["runs_known"] = here or sum("noted_runs" in said for said in workers.values()) >= settings["worker_hosts"]
+        elsewhere = [run for said in workers.values() for run in map(checked, said.get("noted_runs", [])) if run]
+        worker = next((unit for unit in facts["units"] if unit["service"] == "worker"), None)
+        runs = newest([without_old_beginning(run, worker) for run in results] + elsewhere)
+        last_sent = {run["entry"]: run["sent"] for run in sent if "sent" in run}
+        if facts["tasks"] is None and (sent or runs):
+            facts["tasks"] = [unknown_task(name) for name in sorted(last_sent | runs)]
+        add_runs(facts["tasks"] or [], last_sent, runs)
     facts["at"] = time.time()
     facts["failed_checks"] = checks.failed | late.failed
     return facts
@@ -120,15 +133,18 @@ def gather(settings: dict[str, Any]) -> dict[str, Any]:
 def add_login(broker: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
     """Return what is known of the broker with what the app sees; the broker's own list of queues has more."""
     login = {"login": seen["login"], "login_error": seen.get("error"), "app_queues": seen["names"]}
-    return {"queues": seen["queues"]} | broker | login
+    return broker | login | {"queues": broker.get("queues") or seen["queues"]}
 
 
 def unknown_task(name: str) -> dict[str, Any]:
-    """Return what there is of a task that the journal names while the database tells nothing."""
+    """Return what there is of a task that the services know while the database tells nothing."""
     return {
         "name": name,
         "task": "",
         "enabled": None,
+        "registered": None,
+        "unreadable": None,
+        "queue": None,
         "schedule": "unknown",
         "interval": None,
         "sent": None,
@@ -136,17 +152,22 @@ def unknown_task(name: str) -> dict[str, Any]:
     }
 
 
-def add_runs(tasks: list[dict[str, Any]], sent: dict[str, float], app: str, worker_here: bool) -> None:
-    """Complete the tasks by what the journals tell of their last runs."""
+def without_old_beginning(run: dict[str, Any], worker: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a run, which doesn't go on if the process that began it is gone."""
+    gone = worker is None or worker["state"] != "active" or run.get("invocation") != worker["invocation"]
+    return run | {"running": None} if gone else run
+
+
+def add_runs(tasks: list[dict[str, Any]], sent: dict[str, float], runs: dict[str, dict[str, Any]]) -> None:
+    """Complete the tasks by what the services have noted of their last runs."""
+    wanted = ("result", "error", "ended", "seconds", "succeeded", "failures", "running")
     for task in tasks:
         task["sent"] = max(task["sent"] or 0, sent.get(task["name"], 0)) or None
         if task["enabled"] and task["interval"] and task["sent"]:
             task["next"] = task["sent"] + task["interval"]
-    if worker_here:
-        # What was never sent has no result, and looking for it would take long.
-        results = journals.read_results(app, {task["task"] for task in tasks if task["sent"] and task["task"]})
-        for task in tasks:
-            task.update(results.get(task["task"], {}))
+        run = runs.get(task["name"], {})
+        task.update({name: run.get(name) for name in wanted})
+        task["failures"] = task["failures"] or 0
 
 
 def verdict(facts: dict[str, Any], problems: list[Problem]) -> str:
@@ -160,7 +181,7 @@ def verdict(facts: dict[str, Any], problems: list[Problem]) -> str:
 
 def give_up(*_: object) -> NoReturn:
     """Say so when time is up; what hangs is left behind."""
-    print(Problem(CRITICAL, f"no answer within {MOST_SECONDS} s", "the host hangs or is overloaded", "uptime"))
+    print(Problem(CRITICAL, "no answer in time", "the host hangs or is overloaded", "uptime"))
     sys.stdout.flush()
     os._exit(CRITICAL)
 
@@ -178,15 +199,20 @@ def main() -> int:
     settings = json.loads((Path(__file__).parent / "settings.json").read_text(encoding="utf-8"))
     parser = Parser(prog=f"{settings['app']}-manage status", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print all facts as JSON; moments are seconds since 1970")
+    parser.add_argument(
+        "--timeout", type=int, default=DEFAULT_SECONDS, metavar="SECONDS", help="answer within so many, 20 if not given"
+    )
     given = parser.parse_args()
+    if given.timeout < LEAST_SECONDS:
+        parser.error(f"--timeout must be {LEAST_SECONDS} or more")
     if os.geteuid() != 0:
         parser.exit(UNKNOWN, f"UNKNOWN: run it as root: sudo {settings['app']}-manage status\n")
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(MOST_SECONDS)
+    signal.alarm(given.timeout - 1)
 
     started = time.monotonic()
-    facts = gather(settings)
+    facts = gather(settings, given.timeout - 1)
     problems = find_problems(facts, settings)
     code = max((problem.level for problem in problems), default=0)
     if given.json:
@@ -198,7 +224,8 @@ def main() -> int:
         }
         print(json.dumps(facts, indent=2, sort_keys=True))
     else:
-        print("\n".join([verdict(facts, problems), *map(str, problems[1:]), "", screen(facts)]))
+        lines = [verdict(facts, problems), *map(str, problems[1:]), "", *screen(facts)]
+        print("\n".join(map(printable, lines)))
     sys.stdout.flush()
     return code
 

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from commands import run
 
-SECONDS = 12
+# A part of the time that is kept for the simplest of all questions.
+LAST_SECONDS = 4
 
 
-def read_broker(vhost: str) -> dict[str, Any]:
-    """Return whether the broker answers, its alarms, and the queues of the virtual host."""
+def read_broker(broker: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Return whether the broker answers, its alarms, and the queues of the virtual host; what isn't known is None."""
+    patience = seconds - LAST_SECONDS
     with ThreadPoolExecutor() as pool:
-        asked = pool.submit(_ask, ["status"])
-        queues = pool.submit(_ask, ["list_queues", "-p", vhost, "name", "messages", "consumers"]).result()
+        asked = pool.submit(_ask, ["status"], patience)
+        list_queues = ["list_queues", "-p", broker["vhost"], "name", "messages", "consumers"]
+        queues = pool.submit(_ask, list_queues, patience).result()
         status = asked.result()
     if not isinstance(status, dict):
-        return {"answers": False, "alarms": [], "queues": []}
+        # On a slow host rabbitmqctl alone may take longer: it starts an Erlang machine of its own.
+        answers = says_hello(broker["address"], broker["port"])
+        return {"answers": answers, "tools": False, "alarms": None, "queues": None}
     return {
         "answers": True,
+        "tools": True,
         "version": status["rabbitmq_version"],
         "alarms": sorted({alarm["resource"] for alarm in status["alarms"] if "resource" in alarm}),
         "memory": status["memory"]["total"]["rss"],
@@ -31,9 +38,20 @@ def read_broker(vhost: str) -> dict[str, Any]:
     }
 
 
-def _ask(arguments: list[str]) -> Any:
-    command = ["rabbitmqctl", "--quiet", "--timeout", str(SECONDS), "--formatter", "json", *arguments]
-    answer = run(command, SECONDS)
+def says_hello(address: str, port: int) -> bool:
+    """Tell whether a broker answers the first bytes of AMQP, which needs no login."""
+    try:
+        with socket.create_connection((address, port), LAST_SECONDS / 2) as connection:
+            connection.settimeout(LAST_SECONDS / 2)
+            connection.sendall(b"AMQP\x00\x00\x09\x01")
+            return connection.recv(1) != b""
+    except OSError:
+        return False
+
+
+def _ask(arguments: list[str], seconds: float) -> Any:
+    command = ["rabbitmqctl", "--quiet", "--timeout", f"{seconds:.0f}", "--formatter", "json", *arguments]
+    answer = run(command, seconds)
     try:
         return json.loads(answer.out) if answer.code == 0 else None
     except ValueError:

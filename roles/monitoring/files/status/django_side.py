@@ -9,21 +9,21 @@ from typing import Any
 
 from commands import run
 
-SECONDS = 13
 # How the last line of a traceback begins.
 KIND = re.compile(r"^([\w.]+(?:Error|Exception|Configured|Invalid\w*))\b", re.MULTILINE)
 
 
-def read_project(app: str) -> dict[str, Any]:
+def read_project(app: str, seconds: float) -> dict[str, Any]:
     """Return what the project tells; only an error if it can't be run."""
     # By its path, because systemd writes the command line to the journal.
-    code = f"import runpy; runpy.run_path({str(Path(__file__).parent / 'in_django.py')!r})"
-    answer = run([f"/usr/local/bin/{app}-manage", "shell", "--verbosity=0", "--command", code], SECONDS)
+    path, patience = str(Path(__file__).parent / "in_django.py"), max(2, round(seconds / 4))
+    code = f"import runpy; runpy.run_path({path!r}, {{'PATIENCE': {patience}}})"
+    answer = run([f"/usr/local/bin/{app}-manage", "shell", "--verbosity=0", "--command", code], seconds)
     if answer.code is None:
         # The process is systemd's child, not ours.
         if answer.pid:
             run(["systemctl", "kill", "--signal=KILL", f"{app}-manage-{answer.pid}.service"], 2)
-        return {"error": f"no answer within {SECONDS} s"}
+        return {"error": f"no answer within {seconds:.0f} s"}
     try:
         facts: dict[str, Any] = json.loads(answer.out.strip().splitlines()[-1])
         return facts

@@ -1,10 +1,13 @@
-"""Tell what the project and its database know; run within manage.py shell. Prints one JSON line.
+"""Tell what project, database, broker and workers know; run within manage.py shell. Prints one JSON line.
 
-Works in any Django project with django_celery_beat, changes nothing and waits for nothing longer than a few seconds.
+Works in any Django project with django_celery_beat, changes nothing and waits for no answer longer than PATIENCE (in
+seconds, given by whoever runs it).
 """
 
 import json
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,9 @@ from django.db import Error, connections, router
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-PATIENCE = 2  # seconds
+PATIENCE: int = globals().get("PATIENCE", 3)
 MOST = 10_000  # tokens that are counted
+HERE = Path(__file__).parent
 now = timezone.now()
 
 
@@ -65,28 +69,49 @@ def seconds(moment: datetime | None) -> float | None:
 
 
 def periodic_tasks() -> list[dict[str, Any]]:
-    """Return every periodic task with its schedule in words."""
+    """Return every periodic task with its schedule in words, those that can't be read as well."""
+    manager = apps.get_model("django_celery_beat", "PeriodicTask")._default_manager
+    current_app.loader.import_default_modules()
     found = []
-    for row in apps.get_model("django_celery_beat", "PeriodicTask")._default_manager.order_by("name"):
-        interval = row.interval and row.interval.schedule.run_every.total_seconds()
-        following = None
-        if row.enabled and not interval:
-            try:
-                following = now.timestamp() + row.schedule.remaining_estimate(now).total_seconds()
-            except Exception:  # a schedule that can't be told must not hide the others
-                following = None
-        found.append(
-            {
-                "name": row.name,
-                "task": row.task,
-                "enabled": row.enabled,
-                "schedule": str(getattr(row.crontab, "human_readable", "") or row.scheduler),
-                "interval": interval or None,
-                "sent": seconds(row.last_run_at),
-                "next": following,
-            }
-        )
+    for pk, name, task, enabled in manager.order_by("name").values_list("pk", "name", "task", "enabled"):
+        facts = {"name": name, "task": task, "enabled": enabled, "registered": task in current_app.tasks}
+        facts |= {"queue": None, "schedule": "?", "interval": None, "sent": None, "next": None, "unreadable": None}
+        try:
+            facts |= schedule(manager.get(pk=pk))
+        except Error:
+            raise
+        except Exception as error:  # the Admin and SQL may have filled a row with anything
+            facts["unreadable"] = f"{type(error).__name__}: {error}"[:200]
+        found.append(facts)
     return found
+
+
+def schedule(row: Any) -> dict[str, Any]:
+    """Return when a periodic task ran and will run, and why beat can't run it, if it can't."""
+    interval = row.interval and row.interval.schedule.run_every.total_seconds()
+    following = None
+    if row.enabled and not interval:
+        following = now.timestamp() + row.schedule.remaining_estimate(now).total_seconds()
+    return {
+        "queue": row.queue,
+        "schedule": str(getattr(row.crontab, "human_readable", "") or row.scheduler),
+        "interval": interval or None,
+        "sent": seconds(row.last_run_at),
+        "next": following,
+        "unreadable": (problem_of_row(row) or None) if row.enabled else None,
+    }
+
+
+def problem_of_row(row: Any) -> str:
+    """Return why beat skips a row, by beat's own rules; they lie beside this program."""
+    sys.path.append(str(HERE.parent))
+    try:
+        from supervised import rows
+    except ImportError:  # units that weren't updated yet
+        return ""
+    finally:
+        sys.path.remove(str(HERE.parent))
+    return str(rows.problem(row))
 
 
 def expired_tokens() -> dict[str, Any]:
@@ -109,7 +134,7 @@ def expired_tokens() -> dict[str, Any]:
 
 
 def broker() -> dict[str, Any]:
-    """Return whether the app can log in to the broker, and the app's queues."""
+    """Return whether the app can log in to the broker, the app's queues, and what the workers answer."""
     options = {"read_timeout": PATIENCE, "write_timeout": PATIENCE}
     names = list(current_app.amqp.queues)
     connection: Any = current_app.connection_for_write(connect_timeout=PATIENCE, heartbeat=0, transport_options=options)
@@ -122,14 +147,33 @@ def broker() -> dict[str, Any]:
             except connection.channel_errors:  # nobody has consumed from it yet
                 continue
             queues.append({"name": name, "messages": queue.message_count, "consumers": queue.consumer_count})
-        return {"login": True, "names": names, "queues": queues}
+        return {"login": True, "names": names, "queues": queues, "workers": workers(connection)}
     except Exception as error:  # the words of some hold the address with the password
-        return {"login": False, "names": names, "queues": [], "error": type(error).__name__}
+        kind = type(error.__cause__ or error).__name__
+        return {"login": False, "names": names, "queues": [], "workers": {}, "error": kind}
     finally:
         connection.collect(socket_timeout=1)
 
 
-facts: dict[str, Any] = {"broker": broker(), "database": {"answers": False}, "tasks": None, "expired_tokens": None}
+def workers(connection: Any) -> dict[str, Any]:
+    """Return, by its name, which tasks each worker that answers has, and what it has noted of runs."""
+    most = json.loads((HERE / "settings.json").read_text(encoding="utf-8"))["worker_hosts"]
+    found: dict[str, Any] = {}
+    for question, arguments in (("registered", {"builtins": True}), ("noted_runs", {})):
+        # Of the services only workers answer these.
+        answers = current_app.control.broadcast(
+            question, arguments, reply=True, timeout=PATIENCE, limit=most, connection=connection
+        )
+        for answer in answers or []:
+            for name, said in answer.items():
+                if isinstance(said, list):
+                    found.setdefault(name, {})[question] = said
+    return found
+
+
+# Beside the questions to the database, whose connection is this thread's.
+asked = ThreadPoolExecutor(1).submit(broker)
+facts: dict[str, Any] = {"database": {"answers": False}, "tasks": None, "expired_tokens": None}
 try:
     connection = connections[router.db_for_write(apps.get_model("django_celery_beat", "PeriodicTask"))]
     be_impatient(connection)
@@ -155,4 +199,4 @@ except Error as error:
     facts["database"] = {"answers": False, "error": (str(error).splitlines() or [type(error).__name__])[0]}
 except LookupError:
     facts["database"]["error"] = "django_celery_beat is not in INSTALLED_APPS"
-print(json.dumps(facts))
+print(json.dumps(facts | {"broker": asked.result()}))

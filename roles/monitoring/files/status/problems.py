@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,9 +19,13 @@ QUEUE_WARNING, QUEUE_CRITICAL = 100, 1000
 UNREST_SECONDS = 600
 # What a task's run may take before its absence is told, and before it is critical: a big clean-up takes minutes.
 LATE_SECONDS, VERY_LATE_SECONDS = 60, 600
-# Of a task that runs once a day a journal may not tell.
+# What runs less often is told by what it leaves undone, such as tokens that wait.
 FREQUENT_SECONDS = 3600
+# The services' own words: of one that is connected to the broker, and of a beat that has a reason to send nothing.
+AT_WORK = ("consuming", "active:")
+IDLE = ("waiting for", "standing by", "standby")
 
+UNDONE = "what it does isn't done"
 MEANING = {
     "web": "no page and no token is served",
     "worker": "no task is run",
@@ -75,7 +81,7 @@ def _units(facts: dict[str, Any]) -> Iterator[Problem]:
         elif unit["state"] != "active":
             what = f"{name} is {unit['state']} ({unit['detail']})"
             yield Problem(CRITICAL, what, f"{means}, systemd tries again", look)
-        elif unit["service"] == "beat" and unit["says"].startswith(("waiting for", "standing by")):
+        elif unit["service"] == "beat" and unit["says"].startswith(IDLE):
             yield Problem(CRITICAL, f"beat says: {unit['says']}", means, look)
         elif unit["restarts"] and unit["since"] and facts["at"] - unit["since"] < UNREST_SECONDS:
             times = "once" if unit["restarts"] == 1 else f"{unit['restarts']} times"
@@ -86,8 +92,11 @@ def _units(facts: dict[str, Any]) -> Iterator[Problem]:
 def _broker(facts: dict[str, Any]) -> Iterator[Problem]:
     broker = facts["broker"]
     look = "sudo journalctl --lines=30 --unit=rabbitmq-server"
-    if broker.get("answers") is False and _active(facts, "rabbitmq"):
+    if broker.get("answers") is False and broker.get("login") is not True and _active(facts, "rabbitmq"):
         yield Problem(CRITICAL, "the broker doesn't answer", MEANING["rabbitmq"], look)
+    elif broker.get("tools") is False and _active(facts, "rabbitmq"):
+        means = "the host is slow or overloaded, and whether an alarm is on isn't known"
+        yield Problem(WARNING, "the broker answers, but rabbitmqctl takes too long", means, "uptime, then ask again")
     for alarm in broker.get("alarms") or []:
         cure = {
             "disk": "make room: df -h /var/lib/rabbitmq",
@@ -97,8 +106,18 @@ def _broker(facts: dict[str, Any]) -> Iterator[Problem]:
         means = "it takes no messages, so nothing runs although all services look well"
         yield Problem(CRITICAL, what, means, cure.get(alarm, look))
     if broker.get("login") is False and broker.get("answers") is not False:
-        what = f"the app can't log in to the broker ({broker['login_error']})"
-        yield Problem(CRITICAL, what, MEANING["rabbitmq"], "run ansible-playbook site.yml, which sets the password")
+        yield _login(facts, broker["login_error"])
+
+
+def _login(facts: dict[str, Any], error: str) -> Problem:
+    what = f"the app can't log in to the broker ({error})"
+    if error in ("AccessRefused", "NotAllowed"):
+        return Problem(CRITICAL, what, MEANING["rabbitmq"], "run ansible-playbook site.yml, which sets the password")
+    # Who is connected shows that the broker lives.
+    at_work = any(unit["state"] == "active" and unit["says"].startswith(AT_WORK) for unit in facts["units"])
+    if facts["broker"].get("answers") or at_work:
+        return Problem(WARNING, what, "the broker or this host is slow or overloaded", "uptime, then ask again")
+    return Problem(CRITICAL, what, MEANING["rabbitmq"], "sudo systemctl status rabbitmq-server, where it runs")
 
 
 def _project(facts: dict[str, Any], settings: dict[str, Any]) -> Iterator[Problem]:
@@ -146,15 +165,16 @@ def _disks(facts: dict[str, Any]) -> Iterator[Problem]:
 
 def _queues(facts: dict[str, Any]) -> Iterator[Problem]:
     broker = facts["broker"]
-    if broker.get("answers") and broker["queues"] is None:
+    if broker.get("tools") and broker["queues"] is None:
         what = "the broker didn't list the queues of the app"
         yield Problem(
             WARNING, what, "its virtual host is gone, or the host is overloaded", "sudo rabbitmqctl list_vhosts"
         )
     worker = f"{facts['app']}-worker, where it runs"
+    ours = {*broker.get("app_queues", []), *(task["queue"] for task in facts.get("tasks") or [] if task["enabled"])}
     for queue in broker.get("queues") or []:
         name, count = queue["name"], queue["messages"]
-        if not queue["consumers"] and name in broker.get("app_queues", []):
+        if not queue["consumers"] and name in ours:
             what = f"nobody takes messages from the queue {name} ({count} wait)"
             yield Problem(CRITICAL, what, MEANING["worker"], f"sudo systemctl restart {worker}")
         elif count > QUEUE_WARNING:
@@ -168,28 +188,53 @@ def _tasks(facts: dict[str, Any], settings: dict[str, Any]) -> Iterator[Problem]
     for task in facts.get("tasks") or []:
         if not task["enabled"]:
             continue
-        look = f"sudo journalctl --lines=30 --unit={app}-beat --unit={app}-worker --grep='{task['task']}'"
-        if task.get("result") == "failed":
-            times = f"{task['failures']} times in a row or more" if task["failures"] > 1 else "at its last run"
+        name = task["name"]
+        look = f"sudo journalctl --lines=30 --unit={app}-beat --unit={app}-worker {grep(task['task'])}"
+        if task["unreadable"]:
+            what = f"beat skips {name} ({task['unreadable']})"
+            yield Problem(CRITICAL, what, UNDONE, "correct it in the Admin under Periodic tasks")
+        elif unknown_to_workers(task, facts):
+            what = f"{name} calls {task['task']}, which no worker knows"
+            do = "disable or delete it in the Admin under Periodic tasks, or give it a task that is there"
+            yield Problem(CRITICAL, what, UNDONE, do)
+        elif task.get("result") == "failed":
+            times = f"{task['failures']} times in a row" if task["failures"] > 1 else "at its last run"
             level = CRITICAL if task["failures"] > 2 else WARNING
-            what = f"{task['name']} failed {times} ({task['error']})"
-            yield Problem(level, what, "what it does isn't done", look)
+            yield Problem(level, f"{name} failed {times} ({task['error']})", UNDONE, look)
         elif late := seconds_late(task, facts, settings):
             level = CRITICAL if late > VERY_LATE_SECONDS else WARNING
-            what = f"{task['name']} is due {task['schedule']} and didn't run for {late:.0f} s"
-            yield Problem(level, what, "what it does isn't done", look)
+            what = f"{name} is due {task['schedule']} and didn't run for {late:.0f} s"
+            if task.get("result") == "expired":
+                means = "its messages come too late: other tasks take long, or the clocks of the hosts differ"
+                yield Problem(level, what, means, "timedatectl on each host; " + look)
+            else:
+                yield Problem(level, what, UNDONE, look)
+
+
+def grep(text: str) -> str:
+    """Return the option of journalctl that finds the text, for a shell; . stands for what can't be printed."""
+    pattern = "".join(re.escape(letter) if letter.isprintable() else "." for letter in text)
+    return shlex.quote(f"--grep={pattern}")
+
+
+def unknown_to_workers(task: dict[str, Any], facts: dict[str, Any]) -> bool:
+    """Tell whether no worker can run a task: the workers say so, or the release here if none of them answers."""
+    registered = [tasks for tasks in facts.get("workers", {}).values() if tasks is not None]
+    if registered:
+        return not any(task["task"] in tasks for tasks in registered)
+    return task["registered"] is False
 
 
 def seconds_late(task: dict[str, Any], facts: dict[str, Any], settings: dict[str, Any]) -> float | None:
     """Return how long an enabled task has had no good run, if that is too long and this host can know."""
     interval = task["interval"]
-    services = settings["services"]
-    known = "worker" in services and settings["worker_hosts"] == 1 and settings["successes_logged"]
-    if not interval or interval > FREQUENT_SECONDS or not known or "beat" not in services:
+    if not interval or interval > FREQUENT_SECONDS or not facts["runs_known"] or "beat" not in settings["services"]:
         return None
     starts = [unit["since"] for unit in facts["units"] if unit["service"] in ("worker", "beat")]
     if None in starts or not starts:
         return None  # told already: one of the two is down
+    if task.get("running") and facts["at"] - task["running"] < VERY_LATE_SECONDS:
+        return None  # a long run is no missing one
     # A change of the schedule is seen within seconds; an enabled one starts its life then.
     waited: float = facts["at"] - max([*starts, task.get("succeeded") or 0])
     return waited if waited > 3 * interval + LATE_SECONDS else None

@@ -36,9 +36,8 @@ def table(rows: list[list[str]], right: tuple[int, ...] = ()) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
-def screen(facts: dict[str, Any]) -> str:
-    """Return the whole screen without the problems."""
-    lines: list[str] = []
+def screen(facts: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of the screen without the problems, not yet safe to print."""
     for title, block in (
         ("Units", _units(facts)),
         ("Release", _release(facts)),
@@ -53,9 +52,7 @@ def screen(facts: dict[str, Any]) -> str:
         ("Backup", _backup(facts)),
     ):
         for number, line in enumerate(block):
-            lines.append(f"{'' if number else title:<{WIDTH}}{line}")
-    # Names come from people: none may write on the terminal what it would obey.
-    return "\n".join("".join(letter if letter.isprintable() else "?" for letter in line) for line in lines)
+            yield f"{'' if number else title:<{WIDTH}}{line}"
 
 
 def _units(facts: dict[str, Any]) -> Iterator[str]:
@@ -104,12 +101,12 @@ def _database(facts: dict[str, Any]) -> Iterator[str]:
 def _broker(facts: dict[str, Any]) -> Iterator[str]:
     broker = facts["broker"]
     said = []
-    if broker.get("answers"):
+    if broker.get("tools"):
         alarms = f"alarms: {', '.join(broker['alarms'])}" if broker["alarms"] else "no alarm"
         said += [f"RabbitMQ {broker['version']} answers", alarms]
         said += [f"memory {size(broker['memory'])} of {size(broker['memory_limit'])}"]
     elif "answers" in broker:
-        said += ["doesn't answer"]
+        said += ["answers, rabbitmqctl doesn't in time" if broker["answers"] else "doesn't answer"]
     if "login" in broker:
         said += ["the app can log in" if broker["login"] else f"the app can't log in: {broker['login_error']}"]
     if said:
@@ -156,11 +153,13 @@ def _tasks(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def _result(task: dict[str, Any], now: float) -> str:
-    if task.get("result") == "succeeded":
-        return f"succeeded in {task['seconds']:.2f} s, {age(now - task['ended'])} ago"
-    if task.get("result") == "failed":
-        return f"failed {age(now - task['ended'])} ago: {task['error']}"
-    return "not in this host's journal"
+    if task.get("running"):
+        return f"running for {age(now - task['running'])}"
+    if not task.get("result") or not task.get("ended"):
+        return "none since the worker was started" if task["sent"] else "-"
+    took = f" in {task['seconds']:.2f} s" if task["result"] == "succeeded" and task["seconds"] is not None else ""
+    error = f": {task['error']}" if task["error"] else ""
+    return f"{task['result']}{took}, {age(now - task['ended'])} ago{error}"
 
 
 def _tokens(facts: dict[str, Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from commands import run
 
 PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,Result,ActiveEnterTimestamp,NRestarts,StatusText,WatchdogTimestamp,ControlGroup"
+    ",InvocationID"
 )
 
 
@@ -31,6 +32,7 @@ def _unit(said: dict[str, str]) -> dict[str, Any]:
         "since": _moment(said.get("ActiveEnterTimestamp", "")) if said["ActiveState"] == "active" else None,
         "restarts": int(said["NRestarts"]) if said.get("NRestarts", "").isdigit() else None,
         "says": said.get("StatusText", ""),
+        "invocation": said.get("InvocationID", ""),
         "fed_watchdog": _moment(said.get("WatchdogTimestamp", "")),
         "memory": _memory(said.get("ControlGroup", "")),
     }

@@ -23,6 +23,7 @@ from celery.apps.beat import Beat
 from celery.loaders.app import AppLoader
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
+from celery.worker.control import inspect_command
 from django.db import DatabaseError, InterfaceError, close_old_connections
 from kombu.exceptions import OperationalError
 
@@ -130,6 +131,12 @@ def status(consumer: Any) -> str:
 def worker_starts(**_: Any) -> None:
     """Note the runs from the first message on."""
     runs.watch_worker()
+
+
+@inspect_command()
+def noted_runs(state: Any) -> list[dict[str, Any]]:
+    """Answer what this worker has noted of the schedule's entries, to the status on another host."""
+    return runs.read_all()
 
 
 def worker_is_ready(sender: Any, **_: Any) -> None:

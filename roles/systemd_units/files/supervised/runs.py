@@ -34,6 +34,12 @@ def read(path: Path) -> dict[str, Any]:
     return {}
 
 
+def read_all() -> list[dict[str, Any]]:
+    """Return what is noted of each entry."""
+    folder = os.environ.get("RUNTIME_DIRECTORY")
+    return [known for path in Path(folder).glob("*.json") if (known := read(path))] if folder else []
+
+
 def note(entry: Any, **facts: Any) -> None:
     """Add facts to what is noted of an entry, or replace them."""
     path = file_of(entry)
@@ -77,12 +83,8 @@ def entry_of(request: Any) -> Any:
 
 def entry_that_runs(task_id: str) -> Any:
     """Return the entry whose run has this id, where Celery doesn't say more."""
-    folder = os.environ.get("RUNTIME_DIRECTORY")
-    for path in Path(folder).glob("*.json") if folder else ():
-        known = read(path)
-        if (known.get("running") or {}).get("id") == task_id:
-            return known["entry"]
-    return None
+    running = (known["entry"] for known in read_all() if (known.get("running") or {}).get("id") == task_id)
+    return next(running, None)
 
 
 # -- What the worker does, most of it in a process of the pool --------------------------------------
