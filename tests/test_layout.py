@@ -64,3 +64,18 @@ def test_plays_that_coordinate_hosts_go_step_by_step(name: str) -> None:
     """With another strategy, set for all plays, a host would not wait for what another one has to do first."""
     plays = [play for play in read_yaml(ROOT / f"playbooks/{name}.yml") if "hosts" in play]
     assert [play.get("strategy") for play in plays if play["hosts"] != "localhost"] == ["linear"] * len(plays)
+
+
+OWN_FILES = [path for folder in ("app", "molecule", "playbooks", "roles") for path in (ROOT / folder).rglob("*")]
+PROGRAMS = [path for path in OWN_FILES if path.suffix in {".j2", ".py", ".sh", ".yml"} and path.is_file()]
+
+
+def test_nothing_that_asks_a_host_about_itself_uses_a_proxy() -> None:
+    """HTTP_PROXY of the environment, /etc/environment for example, knows nothing of the host's own pages."""
+    for path in PROGRAMS:
+        text = path.read_text(encoding="utf-8")
+        assert "urlopen(" not in text, f"{from_root(path)}: build_opener(ProxyHandler({{}})) asks without a proxy"
+        assert len(re.findall(r"\bbuild_opener\(", text)) == text.count("ProxyHandler({})"), from_root(path)
+        assert text.count("ansible.builtin.uri:") == text.count("use_proxy: false"), from_root(path)
+        calls = re.findall(r"\bcurl\b.*(?:localhost|127[.]0[.]0[.]1).*", text)
+        assert [call for call in calls if "--noproxy" not in call] == [], from_root(path)

@@ -54,7 +54,7 @@ measure() {
     seen=$(wait_for tutorial-worker "$ended" "$cleared")
     [[ $recovered < $seen ]] || seen=$recovered
     for _ in $(seq 100); do
-        python3 -c 'import urllib.request as r; r.urlopen("http://127.0.0.1:8000/healthz", timeout=5)' 2>/dev/null && break
+        python3 -c 'import urllib.request as r; r.build_opener(r.ProxyHandler({})).open("http://127.0.0.1:8000/healthz", timeout=5)' 2>/dev/null && break
         seen=$(now)
     done
     systemctl --quiet is-active tutorial-{web,worker,beat} rabbitmq-server || die "A service is not active"

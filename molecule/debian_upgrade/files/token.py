@@ -11,7 +11,7 @@ basic = base64.b64encode(f"{given['id']}:{given['secret']}".encode()).decode()
 
 def ask(path, authorization, data=None):
     request = urllib.request.Request(given["base"] + path, data=data, headers={"Authorization": authorization})
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
         return answer.read().decode()
 
 

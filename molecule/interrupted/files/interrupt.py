@@ -25,7 +25,8 @@ SEED = (
 )
 LOOK = """
 set -eu
-python3 -c 'import urllib.request as r; r.urlopen("http://127.0.0.1:8000/healthz", timeout=30)'
+python3 -c 'import urllib.request as r
+r.build_opener(r.ProxyHandler({})).open("http://127.0.0.1:8000/healthz", timeout=30)'
 tutorial-manage shell --verbosity=0 --command \
     "from oauth2_provider.models import AccessToken as A; print(A.objects.filter(scope='live').count())"
 basename "$(readlink /opt/tutorial/current)"

@@ -25,6 +25,7 @@ def ask():
     assert "Traceback" not in said, said
     assert answer.stderr == "", said
     assert not [secret for secret in SECRETS if secret in said], "It tells a secret."
+    assert all(line.isprintable() for line in answer.stdout.splitlines()), repr(said)
     assert answer.stdout.startswith(("OK ", "WARNING ", "CRITICAL ")[answer.returncode]), said
     return answer.returncode, answer.stdout.splitlines()
 

@@ -33,7 +33,7 @@ while asks:
     for request in requests:
         begin = time.monotonic()
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
                 answer.read()
         except OSError as error:
             failed.append(f"{time.strftime('%H:%M:%S')} {request.selector}: {error}")
