@@ -81,6 +81,13 @@ ACCEPTED = [
     Case("an installation of its own", {"installation": "red"}),
     Case("awkward passwords", {"rabbitmq_password": AWKWARD, "django_app_admin_password": AWKWARD}),
     Case("numbers and switches as texts", {"systemd_units_web_port": "8080", "django_app_served_over_tls": "yes"}),
+    Case(
+        "redirect URIs of native and unfinished apps",
+        {
+            "django_app_oauth_redirect_schemes": ["com.example.app"],
+            "django_app_oauth_development_origins": ["http://localhost:3000", "http://[::1]"],
+        },
+    ),
     Case("no allowed hosts with debug on", {"django_app_allowed_hosts": [], "django_app_debug": True}),
     Case("two app hosts with PostgreSQL", POSTGRES, app=("one", "two")),
     Case(
@@ -206,6 +213,10 @@ REFUSED = [
         {"django_app_allowed_hosts": []},
         "django_app_allowed_hosts is empty and django_app_debug is false; list the names",
     ),
+    Case("scheme of browsers", {"django_app_oauth_redirect_schemes": ["javascript"]}, "none that browsers know"),
+    Case("scheme with colon", {"django_app_oauth_redirect_schemes": ["com.example.app:/"]}, "schemes of native apps"),
+    Case("foreign origin", {"django_app_oauth_development_origins": ["http://a.example:3000"]}, "list local origins"),
+    Case("origin with a path", {"django_app_oauth_development_origins": ["http://localhost:3000/"]}, "local origins"),
     Case("broker's port 0", {"rabbitmq_port": 0}, "rabbitmq_port must be a port from 1 to 65535."),
     Case("web port 0", {"systemd_units_web_port": 0}, "systemd_units_web_port must be a whole number from 1 to 65535."),
     Case(

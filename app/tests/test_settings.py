@@ -86,6 +86,12 @@ def test_given_key_leaves_no_file(settings_with: Settings, project: Path) -> Non
         ("DATABASE_URL", "nonsense"),
         ("OAUTH_ACCESS_TOKEN_SECONDS", "0"),
         ("OAUTH_REFRESH_TOKEN_SECONDS", "ever"),
+        ("OAUTH_REDIRECT_SCHEMES", "javascript"),
+        ("OAUTH_REDIRECT_SCHEMES", "com.example.app:/"),
+        ("OAUTH_REDIRECT_SCHEMES", "com.example.app,,"),
+        ("OAUTH_DEVELOPMENT_ORIGINS", "http://staging.example:3000"),
+        ("OAUTH_DEVELOPMENT_ORIGINS", "http://localhost:3000/"),
+        ("OAUTH_DEVELOPMENT_ORIGINS", "localhost:3000"),
         ("DJANGO_LOG_LEVEL", "loud"),
     ],
 )
@@ -149,6 +155,18 @@ VARIABLES = [
     ("DATABASE_URL", "sqlite:////tmp/x", "DATABASES.default.NAME", "/tmp/x"),
     ("OAUTH_ACCESS_TOKEN_SECONDS", "60", "OAUTH2_PROVIDER.ACCESS_TOKEN_EXPIRE_SECONDS", 60),
     ("OAUTH_REFRESH_TOKEN_SECONDS", "60", "OAUTH2_PROVIDER.REFRESH_TOKEN_EXPIRE_SECONDS", 60),
+    (
+        "OAUTH_REDIRECT_SCHEMES",
+        "com.example.app, cursor",
+        "OAUTH_REDIRECT_SCHEMES",
+        ["com.example.app", "cursor"],
+    ),
+    (
+        "OAUTH_DEVELOPMENT_ORIGINS",
+        "http://localhost:3000, http://[::1]:80",
+        "OAUTH_DEVELOPMENT_ORIGINS",
+        ["http://localhost:3000", "http://[::1]:80"],
+    ),
     ("DJANGO_LOG_LEVEL", "error", "LOGGING.root.level", 40),
 ]
 
@@ -191,20 +209,24 @@ def test_deployment_check_has_no_warning(run: Run, tls: str) -> None:
     assert result.returncode == 0, result.stderr
 
 
+HTTP_TO_LOOPBACK = "oauth2_provider.W008"
+
+
 def test_behind_tls_cookies_are_secure_and_nothing_is_silenced(settings_with: Settings) -> None:
     settings = settings_with(DJANGO_SERVED_OVER_TLS="true")
 
     assert settings["SESSION_COOKIE_SECURE"] is True
     assert settings["CSRF_COOKIE_SECURE"] is True
     assert settings["SECURE_HSTS_SECONDS"] == 31_536_000
-    assert "SILENCED_SYSTEM_CHECKS" not in settings
+    assert settings["SILENCED_SYSTEM_CHECKS"] == [HTTP_TO_LOOPBACK]
 
 
 def test_without_tls_only_the_tls_warnings_are_silenced(settings_with: Settings) -> None:
     settings = settings_with()
 
     assert settings["SESSION_COOKIE_SECURE"] is False
-    assert settings["SILENCED_SYSTEM_CHECKS"] == [f"security.{w}" for w in ("W004", "W008", "W012", "W016")]
+    tls = [f"security.{w}" for w in ("W004", "W008", "W012", "W016")]
+    assert settings["SILENCED_SYSTEM_CHECKS"] == [HTTP_TO_LOOPBACK, *tls]
 
 
 REQUEST = """

@@ -17,9 +17,13 @@ class TutorialConfig(AppConfig):
 
         from tutorial import schema
         from tutorial.client_secrets import validate_client_secret
+        from tutorial.oauth.redirects import validate_uris
 
         pre_migrate.connect(schema.before_migrate, sender=self)
         post_migrate.connect(schema.after_migrate, sender=self)
         # The one place that the Admin, the toolkit's own pages and `createapplication` have in common.
-        # It isn't part of the field's migration state.
-        get_application_model()._meta.get_field("client_secret").validators.append(validate_client_secret)
+        # It isn't part of the fields' migration state.
+        application = get_application_model()._meta
+        application.get_field("client_secret").validators.append(validate_client_secret)
+        application.get_field("redirect_uris").validators.append(validate_uris)
+        application.get_field("allowed_origins").validators.append(validate_uris)

@@ -14,6 +14,7 @@ from django.conf import global_settings
 from environs import FileAwareEnv, validate
 from kombu import Queue
 
+from tutorial.oauth.redirects import are_local_origins, are_private_schemes
 from tutorial.queues import OneByOne
 from tutorial.secret_key import local_secret_key
 
@@ -33,6 +34,9 @@ DEBUG = env.bool("DJANGO_DEBUG", False)
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"], subcast=str.strip)
 CSRF_TRUSTED_ORIGINS = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [], subcast=str.strip)
 
+# Redirect URIs with http: tutorial/oauth/redirects.py sees to it that they stay on the user's machine.
+SILENCED_SYSTEM_CHECKS = ["oauth2_provider.W008"]
+
 SERVED_OVER_TLS = env.bool("DJANGO_SERVED_OVER_TLS", False)
 SESSION_COOKIE_SECURE = SERVED_OVER_TLS
 CSRF_COOKIE_SECURE = SERVED_OVER_TLS
@@ -47,7 +51,7 @@ if SERVED_OVER_TLS:
 else:
     # HSTS, TLS redirect, secure session and CSRF cookies: without TLS they would lock everyone out of
     # the Admin, and such a process listens on the loopback interface only.
-    SILENCED_SYSTEM_CHECKS = ["security.W004", "security.W008", "security.W012", "security.W016"]
+    SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W008", "security.W012", "security.W016"]
 
 # The tutorial opens these to every origin; here they are closed unless listed.
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", [], subcast=str.strip)
@@ -142,6 +146,16 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # -- OAuth 2.0 --------------------------------------------------------------------------------------
 
+# Redirect URIs may be https, or http to 127.0.0.1 and [::1]; further ones (see tutorial/oauth/redirects.py):
+# schemes of native apps, such as com.example.app,
+OAUTH_REDIRECT_SCHEMES = env.list(
+    "OAUTH_REDIRECT_SCHEMES", [], subcast=str.strip, validate=are_private_schemes
+)
+# and where web apps run while they are written, such as http://localhost:3000.
+OAUTH_DEVELOPMENT_ORIGINS = env.list(
+    "OAUTH_DEVELOPMENT_ORIGINS", [], subcast=str.strip, validate=are_local_origins
+)
+
 OAUTH2_PROVIDER = {
     "ACCESS_TOKEN_EXPIRE_SECONDS": env.int(
         "OAUTH_ACCESS_TOKEN_SECONDS", 3600, validate=validate.Range(min=1)
@@ -150,14 +164,16 @@ OAUTH2_PROVIDER = {
     "REFRESH_TOKEN_EXPIRE_SECONDS": env.int(
         "OAUTH_REFRESH_TOKEN_SECONDS", 30 * 24 * 3600, validate=validate.Range(min=1)
     ),
-    "OAUTH2_VALIDATOR_CLASS": "tutorial.oauth.concurrency.OAuth2Validator",
+    "OAUTH2_RESPONSE_TYPES_SUPPORTED": ["code"],
+    "OAUTH2_VALIDATOR_CLASS": "tutorial.oauth.validator.OAuth2Validator",
     # Secrets are random and long: no need of the slow hashing that a password needs at every request.
     "CLIENT_SECRET_HASHER": "client_secret_sha256",
     # Short write locks, so that requests get their turn during a large clean-up.
     "CLEAR_EXPIRED_TOKENS_BATCH_SIZE": 4000,
     "CLEAR_EXPIRED_TOKENS_BATCH_INTERVAL": 0.05,  # seconds
-    # RFC 9700, Best Current Practice for OAuth 2.0 Security, in full.
-    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],
+    # RFC 9700, Best Current Practice for OAuth 2.0 Security, in full; http is for this machine only.
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https", "http", *OAUTH_REDIRECT_SCHEMES],
+    "ALLOWED_SCHEMES": ["https", "http"],  # of origins
     "REFRESH_TOKEN_REUSE_PROTECTION": True,
     "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
     "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
@@ -166,7 +182,6 @@ OAUTH2_PROVIDER = {
     "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,
     "COMPLIANT_BCP_RFC9700_PKCE_REQUIRED": True,
     "COMPLIANT_BCP_RFC9700_REDIRECT_URI_MATCHING": True,
-    "COMPLIANT_BCP_RFC9700_REDIRECT_URI_SCHEME": True,
     "COMPLIANT_BCP_RFC9700_REFRESH_TOKEN": True,
     "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
 }

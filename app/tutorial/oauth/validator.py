@@ -1,0 +1,26 @@
+"""The toolkit's decisions about requests, with what this package adds."""
+
+import logging
+
+from oauthlib.common import Request
+
+from tutorial.oauth import concurrency, redirects
+
+logger = logging.getLogger(__name__)
+
+
+class OAuth2Validator(concurrency.OAuth2Validator):
+    """Also refuses redirect URIs and origins that were stored without being checked."""
+
+    def validate_redirect_uri(self, client_id: str, uri: str, request: Request, *args: object) -> bool:
+        """Tell whether the client may have the answer sent there."""
+        if reason := redirects.refusal(uri):
+            logger.warning("Client %s: %s", client_id, reason)
+            return False
+        return bool(super().validate_redirect_uri(client_id, uri, request, *args))
+
+    def is_origin_allowed(self, client_id: str, origin: str, request: Request, *args: object) -> bool:
+        """Tell whether scripts from there may read the answer."""
+        return not redirects.refusal(origin) and bool(
+            super().is_origin_allowed(client_id, origin, request, *args)
+        )
