@@ -5,6 +5,7 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from django.views.generic import TemplateView
 
+from tutorial.oauth.authorization import AuthorizationView
 from tutorial.views import ApiHello, healthz
 
 urlpatterns = [
@@ -12,6 +13,8 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/login/", LoginView.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("", include("tutorial.oauth.metadata")),
+    path("authorize/", AuthorizationView.as_view(), name="authorize"),
     path("o/", include("tutorial.oauth.urls")),
     path("api/hello", ApiHello.as_view(), name="api-hello"),
     path("healthz", healthz, name="healthz"),
