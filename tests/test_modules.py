@@ -120,6 +120,18 @@ class TestManagedFiles:
         assert list(tmp_path.iterdir()) == [kept]
         assert manage(*wanted)["changed"] is False
 
+    @pytest.mark.parametrize("check", [True, False])
+    def test_removes_a_folder_only_if_nothing_of_others_is_left(self, tmp_path: Path, check: bool) -> None:
+        for name in ("ours/own", "shared/own", "shared/theirs"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text("")
+        wanted = [{"path": f"{tmp_path}/{folder}/own", "state": "absent"} for folder in ("ours", "shared")]
+        folders = [{"path": f"{tmp_path}/{name}", "state": "absent", "if_empty": True} for name in ("ours", "shared")]
+        paths = [f"{tmp_path}/{name}" for name in ("ours/own", "shared/own", "ours")]
+        assert manage(*wanted, *folders, check=check)["changed_paths"] == paths
+        assert (tmp_path / "ours").exists() == check
+        assert (tmp_path / "shared/theirs").exists()
+
     @pytest.mark.parametrize("state", ["file", "directory"])
     def test_refuses_what_is_of_another_kind(self, tmp_path: Path, state: str) -> None:
         path = tmp_path / "settings"
@@ -211,7 +223,7 @@ class TestManagedFiles:
         monkeypatch.setattr(module.os, "replace", watched_replace)
         umask = os.umask(0)
         try:
-            module.Entry(file_spec(tmp_path / "s", "abc", "0640")).apply()
+            module.Entry(file_spec(tmp_path / "s", "abc", "0640")).apply([])
         finally:
             os.umask(umask)
         assert modes == [("empty", 0, 0o600), ("written", 3, 0o640)]
@@ -228,7 +240,7 @@ class TestManagedFiles:
 
         monkeypatch.setattr(module.os, "fsync", full)
         with pytest.raises(OSError, match="no space"):
-            module.Entry(file_spec(file, "new", "0644")).apply()
+            module.Entry(file_spec(file, "new", "0644")).apply([])
         assert (file.read_text(), list(tmp_path.iterdir())) == ("old", [file])
 
     @pytest.mark.parametrize("wanted", [{"mode": "0644", "content": "x"}, {"mode": "0600", "content": "theirs"}])
@@ -417,7 +429,7 @@ while True:
             while time.monotonic() < ended and (victim.read_text(), mode(victim), victim.stat().st_uid) == before:
                 spec = file_spec(theirs / "definitions.json", "ours", "0644") | {"owner": "nobody"}
                 with contextlib.suppress(module.RefusedError, OSError):
-                    module.Entry(spec, trusted=trusted).apply()
+                    module.Entry(spec, trusted=trusted).apply([])
             process.kill()
         assert (victim.read_text(), mode(victim), victim.stat().st_uid) == before
 
@@ -497,7 +509,7 @@ class TestFormerFiles:
 
 def file_spec(path: Path, content: str, mode: str) -> dict[str, Any]:
     """Return a file as a module sees it: what isn't given is there as None."""
-    options = ("target", "secret_content", "owner", "group", "deferred", "previous")
+    options = ("target", "secret_content", "owner", "group", "deferred", "previous", "if_empty")
     return dict.fromkeys(options) | {"path": str(path), "state": "file", "content": content, "mode": mode}
 
 

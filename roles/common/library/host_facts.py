@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import fcntl
 import grp
+import os
 import pwd
 import re
+import stat
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -36,6 +39,9 @@ ansible_facts:
     - C(unfinished_packages), names of those that dpkg has not finished, and C(apt_suites), the suites that APT's
       sources name.
     - C(app_conflicts), what bears the app's name and was not made by these roles, and C(app_account_is_ours).
+    - C(managed_broker), of the RabbitMQ that role rabbitmq configured C(apps) (names of the apps that use it),
+      C(was_here) (whether RabbitMQ was on the host before) and C(old_files) (what earlier versions wrote in
+      C(/etc/rabbitmq)).
     - C(old_broker_data), names of RabbitMQ nodes whose data are too old for RabbitMQ 4 (only root can read them).
   returned: always
   type: dict
@@ -94,6 +100,30 @@ def old_broker_data(folder: Path) -> list[str]:
         ]
     except PermissionError:
         return []
+
+
+def managed_broker(etc: Path) -> dict[str, Any]:
+    """Return what role rabbitmq has on the host, as the documentation says."""
+    folder, old = etc / "rabbitmq-managed", etc / "rabbitmq"
+    names: list[str] = []
+    if first_line(old / "rabbitmq.conf").startswith("# Written by Ansible (role rabbitmq)"):
+        names = ["definitions.json", "enabled_plugins", "rabbitmq-env.conf", "rabbitmq.conf"]
+    return {
+        "apps": sorted(path.stem for path in (folder / "definitions.d").glob("*.json")),
+        "was_here": (folder / "was-here.json").exists(),
+        "old_files": [str(old / name) for name in names if (old / name).exists()],
+    }
+
+
+def first_line(path: Path) -> str:
+    """Return the first line of a file that somebody else may have made a pipe or a link of."""
+    try:
+        with open(
+            os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), encoding="utf-8", errors="replace"
+        ) as file:
+            return file.readline(1000) if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else ""
+    except OSError:
+        return ""
 
 
 def read_addresses(table: Path) -> list[str]:
@@ -185,6 +215,7 @@ def main() -> None:
             "apt_suites": read_suites(Path("/etc/apt")),
             "app_conflicts": app_conflicts(app, installed) if re.fullmatch("[a-z][a-z0-9-]*", app) else [],
             "app_account_is_ours": account_is_ours(app),
+            "managed_broker": managed_broker(Path("/etc")),
             "old_broker_data": old_broker_data(Path("/var/lib/rabbitmq/mnesia")),
         },
     )

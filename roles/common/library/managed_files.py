@@ -59,6 +59,10 @@ options:
         type: str
         choices: [file, directory, link, absent]
         default: file
+      if_empty:
+        description: With V(absent), whether a folder goes only if nothing is left in it.
+        type: bool
+        default: false
       target:
         description: Where a link points.
         type: str
@@ -238,6 +242,7 @@ class Entry:
         self.former = former
         self.path: str = spec["path"].rstrip("/")
         self.state: str = spec["state"]
+        self.if_empty: bool = bool(spec["if_empty"])
         self.deferred: bool = bool(spec["deferred"])
         self.previous: str | None = spec["previous"]
         self.secret = spec["secret_content"] is not None
@@ -295,10 +300,10 @@ class Entry:
                 return -1
             raise RefusedError(f"{self.path}: there is no user or group {name!r} on this host") from None
 
-    def apply(self) -> tuple[bool, list[dict]]:
-        """Return whether something changed (or would), and the diffs."""
+    def apply(self, gone: list[str]) -> tuple[bool, list[dict]]:
+        """Return whether something changed (or would), and the diffs; check mode left in place what is gone."""
         if self.state == "absent":
-            return self._remove()
+            return self._remove(gone)
         if self.state == "link":
             return self._link()
         diffs = []
@@ -380,9 +385,15 @@ class Entry:
             os.replace(temporary, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
         return True, [_diff(self.path, f"{before}\n", f"{self.target}\n")]
 
-    def _remove(self) -> tuple[bool, list[dict]]:
+    def _remove(self, gone: list[str]) -> tuple[bool, list[dict]]:
         if self.found is None:
             return False, []
+        if self.if_empty:
+            descriptor = os.open(self.name, FOLDER, dir_fd=self.folder)
+            left = [name for name in os.listdir(descriptor) if f"{self.path}/{name}" not in gone]
+            os.close(descriptor)
+            if left:
+                return False, []
         if not self.check_mode:
             self._keep()
             if stat.S_ISDIR(self.found.st_mode):
@@ -420,6 +431,7 @@ def main() -> None:
                 "options": {
                     "path": {"type": "path", "required": True},
                     "state": {"type": "str", "choices": ["file", "directory", "link", "absent"], "default": "file"},
+                    "if_empty": {"type": "bool", "default": False},
                     "target": {"type": "str"},
                     "content": {"type": "str"},
                     "secret_content": {"type": "str", "no_log": True},
@@ -439,7 +451,7 @@ def main() -> None:
     try:
         for spec in module.params["files"]:
             entry = Entry(spec, module.check_mode, module.params["trusted_path"], former)
-            changed, diff = entry.apply()
+            changed, diff = entry.apply(changed_paths)
             if changed:
                 changed_paths.append(entry.path)
             if entry.left_to_the_caller():
