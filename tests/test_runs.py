@@ -11,6 +11,7 @@ import pytest
 from celery import Celery, signals
 from celery.contrib.testing.worker import start_worker
 from supervised import runs
+from supervised.celery import noted_runs
 
 SIGNALS = [signal for name, signal in vars(signals).items() if name.startswith(("task_", "after_task_"))]
 
@@ -130,3 +131,11 @@ def test_names_that_are_used_once_do_not_fill_the_memory(folder: Path, monkeypat
     known = noted(folder)
     assert len(list(folder.iterdir())) <= 11
     assert known["always"]["sent"] == known["once 99"]["sent"] == 99
+
+
+def test_a_worker_answers_what_it_has_noted(folder: Path, app: Celery) -> None:
+    runs.note("sweep", task="shop.works", sent=5)
+    assert noted_runs.__name__ == "noted_runs"  # Celery knows it by its import
+    with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20) as worker:
+        answers = app.control.broadcast("noted_runs", reply=True, timeout=10, limit=1)
+    assert answers == [{worker.hostname: [noted(folder)["sweep"]]}]
