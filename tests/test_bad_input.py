@@ -55,6 +55,8 @@ class Case:
     broker: tuple[str, ...] = ("one",)
     # The group is there only if it has hosts.
     database: tuple[str, ...] = ()
+    limit: str = ""
+    playbook: str = "preflight.yml"
     # Text by path, beside the inventory.
     files: dict[str, str] = field(default_factory=dict)
 
@@ -105,6 +107,8 @@ ACCEPTED = [
         },
         **CLUSTER,
     ),
+    Case("the host without beat alone", POSTGRES | ADDRESSES, **CLUSTER, limit="three"),
+    Case("the database's host alone", POSTGRES | ADDRESSES, **CLUSTER, limit="one"),
     # Nothing is bound here.
     Case("every address", {"systemd_units_web_address": "0.0.0.0", "rabbitmq_address": "127.0.0.2"}),  # noqa: S104
     Case("networks to talk to", {"systemd_units_allowed_addresses": ["localhost", "192.0.2.0/24", "2001:db8::1"]}),
@@ -399,6 +403,46 @@ REFUSED = [
         "postgresql_password must be made of printable ASCII characters; set another one in django_app_database_pass",
         database=("one",),
     ),
+    Case(
+        "upgrade of the database's host",
+        POSTGRES | ADDRESSES | {"ansible_facts": facts() | {"apt_suites": ["trixie"]}},
+        "half of Debian 13 along; name bookworm again, or finish the upgrade by hand.",
+        app=("two",),
+        beat=("two",),
+        broker=("two",),
+        database=("one",),
+        limit="one",
+    ),
+    Case(
+        "restore on a part",
+        POSTGRES | ADDRESSES,
+        "replaces their database, but --limit leaves out two; run it without --limit.",
+        **CLUSTER,
+        limit="three",
+        playbook="restore.yml",
+    ),
+    Case(
+        "backup without the host that makes it",
+        POSTGRES | ADDRESSES,
+        "Backups are made on two, which --limit leaves out; name it, or run it without --limit.",
+        **CLUSTER,
+        limit="three",
+        playbook="backup.yml",
+    ),
+    Case(
+        "rotation on a part",
+        POSTGRES | ADDRESSES,
+        "two would keep the old secrets; run it without --limit.",
+        **CLUSTER,
+        limit="one,three",
+        playbook="rotate_secrets.yml",
+    ),
+    Case(
+        "upgrade of this machine by itself",
+        {"debian_upgrade_confirmed": True},
+        "one would reboot the machine on which the playbook runs; run it on another one, with one reached by SSH.",
+        playbook="upgrade_debian.yml",
+    ),
     Case("no beat", {}, "The group beat has no host; name exactly one", beat=()),
     Case(
         "SQLite on two hosts",
@@ -437,7 +481,8 @@ def preflight(case: Case, folder: Path) -> tuple[int, str]:
             Path(sys.executable).with_name("ansible-playbook"),
             f"--inventory={folder / 'hosts.yml'}",
             f"--extra-vars=@{folder / 'variables.yml'}",
-            "playbooks/preflight.yml",
+            *([f"--limit={case.limit}"] if case.limit else []),
+            f"playbooks/{case.playbook}",
         ],
         cwd=ROOT,
         env={
@@ -468,7 +513,8 @@ def test_good_input_passes(case: Case, tmp_path: Path) -> None:
     assert "[WARNING]" not in printed
     assert MARK not in printed
     assert AWKWARD not in printed
-    assert re.findall(r"changed=(\d+)", printed) == ["0"] * len({*case.app, *case.broker, *case.database})
+    hosts = {case.limit} if case.limit else {*case.app, *case.broker, *case.database}
+    assert re.findall(r"changed=(\d+)", printed) == ["0"] * len(hosts)
 
 
 def test_generated_passwords_are_private_and_not_shown(tmp_path: Path) -> None:

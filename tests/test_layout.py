@@ -47,6 +47,22 @@ def test_no_task_ignores_errors_or_waits_for_the_broker_without_end(path: Path) 
             assert "--timeout" in call or "timeout" in task, f"{task['name']}: {call} can hang"
 
 
+@pytest.mark.parametrize("path", [*TASK_FILES, *PLAYBOOKS], ids=from_root)
+def test_nothing_on_the_controller_becomes_root(path: Path) -> None:
+    """An inventory's ansible_become beats the keyword become, so the task sets the variable."""
+    for task in tasks_in(read_yaml(path)):
+        if task.get("delegate_to") == "localhost":
+            assert task.get("vars", {}).get("ansible_become") is False, task["name"]
+
+
+@pytest.mark.parametrize("path", [*PLAYBOOKS, *sorted(ROOT.glob("playbooks/vars/*.yml"))], ids=from_root)
+def test_membership_comes_from_the_inventory(path: Path) -> None:
+    """Which hosts a run reaches says what to refuse and who failed, never who belongs together."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("__installation_") and "ansible_play_hosts" in line:
+            assert line.startswith("__installation_left_out:"), line
+
+
 @pytest.mark.parametrize("path", [*PLAYBOOKS, *sorted(ROOT.glob("playbooks/vars/*.yml"))], ids=from_root)
 def test_no_list_of_hosts_or_services_loses_its_order(path: Path) -> None:
     """Ansible's set filters return another order in each run: beat would start first, another host would migrate."""
