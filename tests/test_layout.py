@@ -11,6 +11,8 @@ from project import ROLES, ROOT, read_yaml
 
 TASK_FILES = sorted([*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml")])
 PLAYBOOKS = sorted(ROOT.glob("playbooks/*.yml"))
+# Playbooks that others import.
+PARTS = {"app.yml", "broker.yml", "database.yml", "monitoring.yml", "proof.yml"}
 RABBITMQ_TOOL = re.compile(r"\brabbitmq(ctl|-diagnostics|-plugins|-queues)\b")
 
 
@@ -24,6 +26,22 @@ def tasks_in(node: Any) -> Iterator[dict[str, Any]]:
         yield item
         for part in ("pre_tasks", "tasks", "post_tasks", "handlers", "block", "rescue", "always"):
             yield from tasks_in(item.get(part))
+
+
+def test_ansible_core_alone_is_enough() -> None:
+    texts = [*ROOT.glob("roles/**/*.yml"), *ROOT.glob("playbooks/**/*.yml"), *ROOT.glob("roles/**/*.j2")]
+    for path in texts:
+        assert not re.search(r"\b(community|ansible)\.(?!builtin\b|com\b|cfg\b)[a-z]+\.[a-z_]+\b", path.read_text()), (
+            path
+        )
+
+
+def test_every_verb_names_the_ansible_that_it_needs_first() -> None:
+    for path in PLAYBOOKS:
+        plays = [play for play in read_yaml(path) if "ansible.builtin.import_playbook" not in play]
+        alone = read_yaml(path)[0].get("ansible.builtin.import_playbook") is None and path.name not in PARTS
+        first = plays[0]["tasks"][0].get("ansible.builtin.import_tasks") if plays else ""
+        assert not alone or first == "tasks/ansible_version.yml", path
 
 
 def test_site_imports_plays_and_nothing_else() -> None:
