@@ -75,6 +75,9 @@ POSTGRES = {
 ADDRESSES = {"rabbitmq_address": "192.0.2.7", "postgresql_address": "192.0.2.7"}
 CLUSTER: dict[str, Any] = {"app": ("two", "three"), "beat": ("two",), "database": ("one",)}
 OWN_SOURCE = {"django_app_source": "{{ inventory_dir }}/app"}
+HASH = f"--hash=sha256:{'0' * 64}"
+LOCK = f"# by uv\ndjango==5.2.1 \\\n    {HASH} \\\n    {HASH}\n    # via shop\n--index-url https://example.org/simple\n"
+OWN_FILES = {"app/manage.py": "", "app/requirements.txt": LOCK}
 SAME_PORT = "Two services of one would use the same port: rabbitmq_port, "
 UPGRADE = "ansible-playbook playbooks/upgrade_debian.yml --limit one"
 MAKE_DEMO = 'but Debian 12 or 13 with systemd is needed: name such a host in the inventory, or type "make demo"'
@@ -303,6 +306,51 @@ REFUSED = [
         OWN_SOURCE,
         "set django_app_lock_file to the project's pinned",
         files={"app/manage.py": ""},
+    ),
+    *[
+        Case(f"lock file: {name}", OWN_SOURCE, sentence, files={"app/manage.py": "", "app/requirements.txt": text})
+        for name, text, sentence in (
+            (
+                "no hash",
+                "django==5.2.1\n",
+                'requirements.txt has no hash for "django==5.2.1"; install needs pinned and',
+            ),
+            ("no version", f"django>=5 {HASH}\n", 'requirements.txt has "django>=5" without a version; install needs'),
+            ("one without hash", f"{LOCK}gunicorn==23.0.0\n", 'requirements.txt has no hash for "gunicorn==23.0.0"'),
+            ("editable", f"{LOCK}-e .\n", 'requirements.txt has "-e .", a folder, which has no hash'),
+            ("path", f"{LOCK}./lib/thing\n", 'requirements.txt has "./lib/thing", a folder, which has no hash'),
+            (
+                "git",
+                f"{LOCK}thing @ git+https://user:{MARK}@example.org/thing.git@0a1b\n",
+                'requirements.txt has "thing @ git+https://example.org/thing.git@0a1b", a repository, which has',
+            ),
+            ("include outside", f"{LOCK}-r ../base.txt\n", "base.txt is outside of "),
+            ("include of nothing", f"{LOCK}-r base.txt\n", "There is no base.txt in "),
+            ("empty", "# nothing\n", "requirements.txt is empty; install needs pinned and hashed"),
+        )
+    ],
+    Case(
+        "lock file above the source",
+        OWN_SOURCE | {"django_app_lock_file": "../requirements.txt"},
+        "requirements.txt is outside of ",
+        files={"app/manage.py": "", "requirements.txt": LOCK},
+    ),
+    Case(
+        "lock file of uv",
+        OWN_SOURCE | {"django_app_lock_file": "uv.lock"},
+        'which is no list of requirements; make one with "uv export --no-dev',
+        files={"app/manage.py": "", "app/uv.lock": "version = 1\n"},
+    ),
+    Case(
+        "project for a newer Python",
+        OWN_SOURCE,
+        "The project needs Python >=3.12 (requires-python), but the host has 3.11; take a host with another Debian",
+        files=OWN_FILES | {"app/pyproject.toml": '[project]\nrequires-python = ">=3.12"\n'},
+    ),
+    Case(
+        "no value in the environment",
+        {"django_app_environment": {"GOOD": "", "BAD": None, "PORT": 1, "LIST": ["a"]}},
+        "which BAD, LIST is not; give it one",
     ),
     Case(
         "no fixture",

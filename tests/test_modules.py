@@ -31,6 +31,8 @@ unknown_names = load_plugin("roles/common/filter_plugins/argument_specs.py").unk
 password_hash = load_plugin("roles/rabbitmq/filter_plugins/rabbitmq.py").rabbitmq_password_hash
 scram_sha_256 = load_plugin("roles/postgresql/filter_plugins/postgresql.py").scram_sha_256
 host_facts = load_plugin("roles/common/library/host_facts.py")
+lock_file = load_plugin("roles/django_app/filter_plugins/lock_file.py")
+source_archive = load_plugin("roles/django_app/lookup_plugins/source_archive.py")
 fixture_problems = load_plugin("roles/periodic_tasks/filter_plugins/fixture.py").fixture_problems
 
 
@@ -619,6 +621,65 @@ class TestSourceArchive:
         (source / "manage.py").write_text("# newer\n")
         _, three = archive(source, cache)
         assert set(cache.iterdir()) == {two, three}
+
+    def test_what_links_lead_to_is_brought_along(self, source: Path, tmp_path: Path) -> None:
+        (tmp_path / "common_lib").mkdir()
+        (tmp_path / "common_lib/tools.py").write_text("x = 1\n")
+        (tmp_path / "VERSION").write_text("1.0\n")
+        (source / "common").symlink_to("../common_lib")
+        (source / "VERSION").symlink_to("../VERSION")
+        before, path = archive(source, tmp_path / "cache")
+        with tarfile.open(path) as tar:
+            members = {member.name: member for member in tar.getmembers()}
+            assert {"common/tools.py", "VERSION", "manage.py"} <= set(members)
+            assert all(member.isfile() for member in members.values())
+            content = tar.extractfile("common/tools.py")
+            assert content is not None
+            assert content.read() == b"x = 1\n"
+        (tmp_path / "common_lib/tools.py").write_text("x = 2\n")
+        assert archive(source, tmp_path / "cache")[0] != before
+        assert source_archive.source_problems(str(source)) == []
+
+    @pytest.mark.parametrize(
+        ("target", "problem"),
+        [
+            ("../gone", "is a link to ../gone, which isn't there"),
+            (".", "leads to a folder that holds it"),
+            ("/", "leads"),
+        ],
+    )
+    def test_links_that_lead_nowhere_are_refused(self, source: Path, target: str, problem: str) -> None:
+        (source / "shop/link").symlink_to(target)
+        (sentence,) = source_archive.source_problems(str(source))
+        assert problem in sentence
+
+
+class TestLockFile:
+    @pytest.fixture
+    def project(self, tmp_path: Path) -> Path:
+        digest = f"--hash=sha256:{'0' * 64}"
+        (tmp_path / "pyproject.toml").write_text('[project]\nrequires-python = ">=3.11.2,<4"\n')
+        (tmp_path / "base.txt").write_text(f"celery[redis]==5.5.0 {digest}\n")
+        (tmp_path / "requirements.txt").write_text(
+            f"# by uv\n--index-url https://example.org/simple\ndjango==5.2.1 \\\n    {digest} \\\n    {digest}\n"
+            f"    # via shop\n-r base.txt\nurllib3==2.0 ; python_version < '3.12' {digest}\n"
+            f"thing @ https://example.org/thing.whl {digest}\n"
+        )
+        return tmp_path
+
+    def test_what_can_be_installed_passes(self, project: Path) -> None:
+        python = {"major": 3, "minor": 11, "micro": 2}
+        assert lock_file.lock_problems("requirements.txt", str(project), python) == []
+        for role in ("requirements.txt", "requirements-dev.txt"):
+            assert lock_file.lock_problems(role, str(ROOT / "app"), python) == []
+
+    @pytest.mark.parametrize(
+        ("wanted", "fits"), [(">=3.12", False), ("^3.11", True), (">=3.11.3", False), ("~=3.11", True)]
+    )
+    def test_the_python_that_the_project_needs(self, wanted: str, fits: bool, project: Path) -> None:
+        (project / "pyproject.toml").write_text(f'[tool.poetry.dependencies]\npython = "{wanted}"\n')
+        problems = lock_file.lock_problems("requirements.txt", str(project), {"major": 3, "minor": 11, "micro": 2})
+        assert (problems == []) is fits
 
 
 OPTIONS = {

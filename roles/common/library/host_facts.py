@@ -208,7 +208,13 @@ def main() -> None:
             "distribution": {"debian": "Debian"}.get(release.get("ID", ""), release.get("NAME", "an unknown system")),
             "distribution_major_version": release.get("VERSION_ID", "").split(".")[0],
             "service_mgr": Path("/proc/1/comm").read_text(encoding="utf-8").strip(),
-            "python": {"version": {"major": sys.version_info.major, "minor": sys.version_info.minor}},
+            "python": {
+                "version": {
+                    "major": sys.version_info.major,
+                    "minor": sys.version_info.minor,
+                    "micro": sys.version_info.micro,
+                },
+            },
             "all_ipv4_addresses": read_addresses(Path("/proc/net/fib_trie")),
             "installed_packages": installed,
             "unfinished_packages": unfinished,

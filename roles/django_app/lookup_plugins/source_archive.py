@@ -19,6 +19,7 @@ short_description: Identify a source folder by its content and pack it
 description:
   - The id depends on names, contents and execute bits alone, so that it is the same on every machine and in every
     checkout. The archive is written once per id; those that nobody has asked for in a day are removed.
+  - Links are followed, so that what they lead to is on the host as well.
   - What a C(.gitattributes) at the top of the folder marks C(export-ignore) stays out, as it does in C(git archive).
 options:
   _terms:
@@ -27,7 +28,11 @@ options:
   cache:
     description: Folder for the archive, made if missing.
     type: path
-    required: true
+    default: ""
+  check:
+    description: Whether to return a list of sentences that say what can't be packed, in place of packing.
+    type: bool
+    default: false
 author: the maintainers of this project
 """
 
@@ -47,7 +52,7 @@ def source_files(source: str) -> list[str]:
     """Return the relative paths that belong to the source, sorted."""
     ignored = export_ignored(source)
     found = []
-    for folder, subfolders, names in os.walk(source):
+    for folder, subfolders, names in os.walk(source, followlinks=True):
         top = os.path.relpath(folder, source)
 
         def left_out(name: str, always: tuple[str, ...], top: str = top) -> bool:
@@ -55,8 +60,33 @@ def source_files(source: str) -> list[str]:
             return _matches(name, always) or _matches(name, ignored) or _matches(f"/{path}", ignored)
 
         subfolders[:] = [name for name in subfolders if not left_out(name, LEFT_OUT_FOLDERS)]
+        # A link to a folder above it has no end.
+        loops = [name for name in subfolders if _is_above(os.path.join(folder, name), folder)]
+        if loops:
+            raise ValueError(f"{os.path.join(folder, loops[0])} leads to a folder that holds it; remove the link.")
         found += [os.path.normpath(os.path.join(top, name)) for name in names if not left_out(name, LEFT_OUT_FILES)]
     return sorted(found)
+
+
+def _is_above(link: str, folder: str) -> bool:
+    target = os.path.realpath(link)
+    return os.path.islink(link) and os.path.join(os.path.realpath(folder), "").startswith(os.path.join(target, ""))
+
+
+def source_problems(source: str) -> list[str]:
+    """Return one sentence for the first link that leads nowhere or to itself, or for a file that can't be read."""
+    try:
+        for relative in source_files(source):
+            path = os.path.join(source, relative)
+            if not os.path.exists(path):
+                return [f"{path} is a link to {os.readlink(path)}, which isn't there; correct or remove it."]
+            if not os.path.isfile(path):
+                return [f"{path} is no file; remove it, or leave it out by export-ignore in .gitattributes."]
+            if not os.access(path, os.R_OK):
+                return [f"{path} can't be read; change its mode, or leave it out by export-ignore in .gitattributes."]
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def export_ignored(source: str) -> tuple[str, ...]:
@@ -92,7 +122,7 @@ def pack(source: str, files: list[str], archive: str) -> None:
     with (
         os.fdopen(descriptor, "wb") as raw,
         gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as packed,
-        tarfile.open(fileobj=packed, mode="w") as tar,
+        tarfile.open(fileobj=packed, mode="w", dereference=True) as tar,
     ):
         for relative in files:
             tar.add(os.path.join(source, relative), relative, filter=_anonymous)
@@ -114,10 +144,12 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
 class LookupModule(LookupBase):
     """What Ansible looks for."""
 
-    def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[dict[str, str]]:
-        """Return id and path of the archive."""
+    def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[Any]:
+        """Return id and path of the archive, or with check=true why there is none."""
         self.set_options(var_options=variables, direct=kwargs)
         source, cache = terms[0], self.get_option("cache")
+        if self.get_option("check"):
+            return source_problems(source)
         files = source_files(source)
         identity = source_id(source, files)
         archive = os.path.join(cache, f"{identity}.tar.gz")
