@@ -86,6 +86,17 @@ ACCEPTED = [
     Case("defaults", {}),
     Case("Debian 13", {"ansible_facts": facts(version="13")}),
     Case("an installation of its own", {"installation": "red"}),
+    Case(
+        "variables of other roles",
+        {
+            "backup_server": "nas.example.org",
+            "status_page_url": "https://status.example.org",
+            "monitoring_server": "mon.example.org",
+            "rabbitmq_cluster_nodes": ["one"],
+            "rabbitmq_users": [{"name": "app", "password": MARK}],
+            "postgresql_databases": [{"name": "{{ undefined_elsewhere }}"}],
+        },
+    ),
     Case("awkward passwords", {"rabbitmq_password": AWKWARD, "django_app_admin_password": AWKWARD}),
     Case("numbers and switches as texts", {"systemd_units_web_port": "8080", "django_app_served_over_tls": "yes"}),
     Case(

@@ -27,7 +27,7 @@ APT_SUITES = "roles/debian_upgrade/library/apt_suites.py"
 LOOKUPS = ROOT / "roles/django_app/lookup_plugins"
 
 type_problems = load_plugin("roles/common/filter_plugins/argument_specs.py").type_problems
-unknown_names = load_plugin("roles/common/filter_plugins/argument_specs.py").unknown_names
+argument_specs = load_plugin("roles/common/filter_plugins/argument_specs.py")
 password_hash = load_plugin("roles/rabbitmq/filter_plugins/rabbitmq.py").rabbitmq_password_hash
 scram_sha_256 = load_plugin("roles/postgresql/filter_plugins/postgresql.py").scram_sha_256
 host_facts = load_plugin("roles/common/library/host_facts.py")
@@ -735,12 +735,33 @@ def test_wrong_values_are_named_but_not_shown(name: str, value: object, problem:
     assert type_problems(OPTIONS, {name: value}) == [problem]
 
 
-def test_unknown_names_get_the_nearest_known_one() -> None:
-    assert unknown_names(["shop_prot", "shop_text"], OPTIONS) == [
-        "shop_prot is not a variable of this role; did you mean shop_port?"
-    ]
-    (far,) = unknown_names(["zzz"], {"shop_b": {}, "shop_a": {}})
-    assert far == "zzz is not a variable of this role; the variables are shop_a, shop_b."
+SPECS = {
+    "rabbitmq_user": {"type": "str"},
+    "rabbitmq_password": {"type": "str"},
+    "rabbitmq_node_name": {"type": "str"},
+    "rabbitmq_plugins": {"type": "list"},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("rabbitmq_pasword", "secret", "rabbitmq_password"),
+        ("rabbitmq_passwrod", "secret", "rabbitmq_password"),
+        ("rabbitmq_passwd", "secret", "rabbitmq_password"),
+        ("rabbitmq_name_node", "secret", "rabbitmq_node_name"),
+        ("rabbitmq_plugin", "secret", "rabbitmq_plugins"),
+        ("rabbitmq_users", "secret", "rabbitmq_user"),
+        # Variables of other roles.
+        ("rabbitmq_users", [{"user": "secret"}], ""),
+        ("rabbitmq_cluster_nodes", ["secret"], ""),
+        ("rabbitmq_version", "4.1", ""),
+    ],
+)
+def test_only_near_misses_are_misspelt(name: str, value: object, meant: str) -> None:
+    near = argument_specs.near_names([name, *SPECS], SPECS)
+    expected = [f"{name} is not a variable of this role; did you mean {meant}?"] if meant else []
+    assert argument_specs.misspelt_names(near, SPECS, {name: value}) == expected
 
 
 def documented_hash(password: str, salt: bytes) -> str:

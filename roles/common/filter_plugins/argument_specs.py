@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -47,14 +46,40 @@ def type_problems(options: Mapping[str, Mapping[str, Any]], values: Mapping[str,
     return problems
 
 
-def unknown_names(names: Iterable[str], options: Mapping[str, Any]) -> list[str]:
-    """Return one sentence for each variable that has the role's prefix and no specification: most often a typo."""
-    problems = []
+def near_names(names: Iterable[str], options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names that may be misspelt, each with the one that is meant; those of other roles are far from any."""
+    near = {}
     for name in sorted(set(names) - set(options)):
-        near = difflib.get_close_matches(name, list(options), n=1)
-        hint = f"did you mean {near[0]}?" if near else f"the variables are {', '.join(sorted(options))}."
-        problems.append(f"{name} is not a variable of this role; {hint}")
-    return problems
+        meant = min(options, key=lambda option: (_distance(name, option), option))
+        words = {option: sorted(option.split("_")) for option in options}
+        same_words = [option for option in options if words[option] == sorted(name.split("_"))]
+        if same_words or _distance(name, meant) <= 2:
+            near[name] = same_words[0] if same_words else meant
+    return near
+
+
+def misspelt_names(
+    near: Mapping[str, str], options: Mapping[str, Mapping[str, Any]], values: Mapping[str, Any]
+) -> list[str]:
+    """Return one sentence for each name from near_names; a list, such as rabbitmq_users, is never meant for a text."""
+    return [
+        f"{name} is not a variable of this role; did you mean {meant}?"
+        for name, meant in near.items()
+        if options[meant]["type"] in {"list", "dict"} or not isinstance(values[name], list | tuple | Mapping)
+    ]
+
+
+def _distance(one: str, other: str) -> int:
+    """Return how many letters must be changed, added, removed or swapped with the next to make one text the other."""
+    before: list[int] = []
+    row = list(range(len(other) + 1))
+    for i, letter in enumerate(one, 1):
+        last, before, row = before, row, [i]
+        for j, wanted in enumerate(other, 1):
+            row.append(min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != wanted)))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                row[j] = min(row[j], last[j - 2] + 1)
+    return row[-1]
 
 
 def _kind(value: Any) -> str:
@@ -71,4 +96,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
-        return {"type_problems": type_problems, "unknown_names": unknown_names}
+        return {"type_problems": type_problems, "near_names": near_names, "misspelt_names": misspelt_names}
