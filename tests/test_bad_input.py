@@ -511,6 +511,16 @@ REFUSED = [
         "ansible-core 2.14.18 is too old, 2.19 or newer is needed: python3 -m venv .venv, then .venv/bin/pip install",
         files={"sitecustomize.py": "import ansible.release\n\nansible.release.__version__ = '2.14.18'\n"},
     ),
+    Case(
+        "clear text in front of everybody",
+        {"systemd_units_web_address": "192.0.2.7", "django_app_served_over_tls": True},
+        "Anybody who reaches 192.0.2.7 could pass clear text for TLS; list the proxies in front in systemd_units_web_",
+    ),
+    Case(
+        "name of a proxy",
+        {"systemd_units_web_proxies": ["proxy.example.org"]},
+        "systemd_units_web_proxies must list addresses or networks, for example 10.0.0.5 or 10.0.0.0/24.",
+    ),
     Case("no beat", {}, "The group beat has no host; name exactly one", beat=()),
     Case(
         "SQLite on two hosts",

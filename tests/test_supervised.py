@@ -1,5 +1,7 @@
 """The package that the units put beside the project, as far as it can be tried without a host."""
 
+import contextlib
+import http.client
 import logging
 import os
 import signal
@@ -162,3 +164,39 @@ def test_gunicorn_finds_a_loadable_configuration() -> None:
         "wsgiref.simple_server:demo_app",
     ]
     subprocess.run(command, check=True, capture_output=True, env=environment, cwd=FILES, text=True)
+
+
+@pytest.mark.parametrize(
+    ("proxies", "seen"), [("127.0.0.0/8 ::1/128", "https"), ("192.0.2.0/24", "nothing"), ("", "nothing")]
+)
+def test_only_a_proxy_may_say_how_the_client_came(proxies: str, seen: str, tmp_path: Path) -> None:
+    (tmp_path / "echo.py").write_text(
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [environ.get('HTTP_X_FORWARDED_PROTO', 'nothing').encode()]\n"
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "gunicorn", "--config", "python:supervised.gunicorn", "--worker-class", "gthread"),
+            *("--no-control-socket", "--bind", f"127.0.0.1:{port}", "echo"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{FILES}:{tmp_path}", "TRUSTED_PROXIES": proxies},
+    )
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+                    connection.request("GET", "/", headers={"X-Forwarded-Proto": "https"})
+                    assert connection.getresponse().read().decode() == seen
+                break
+            except ConnectionRefusedError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+    finally:
+        server.terminate()
+        server.wait()

@@ -7,6 +7,7 @@ import logging.handlers
 import os
 import threading
 import time
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from gunicorn.glogging import Logger as GunicornLogger
@@ -66,13 +67,35 @@ def when_ready(server: Any) -> None:
     server.murder_workers = murder_workers
 
 
+# -- Proxies ----------------------------------------------------------------------------------------
+
+# Who may say how the client came. Anybody else could pass clear text for TLS.
+_proxies = [ip_network(proxy) for proxy in os.environ.get("TRUSTED_PROXIES", "").split()]
+FORWARDED = {"FORWARDED", "X-REAL-IP"}
+
+
+def _is_proxy(address: str) -> bool:
+    return any(ip_address(address) in network for network in _proxies)
+
+
+def drop_forwarded(request: Any) -> None:
+    """Drop what only a proxy may say, if the request comes from somebody else."""
+    if isinstance(request.peer_addr, tuple) and not _is_proxy(request.peer_addr[0]):
+        request.headers = [
+            (name, value)
+            for name, value in request.headers
+            if name not in FORWARDED and not name.startswith("X-FORWARDED-")
+        ]
+
+
 # -- Hung requests ----------------------------------------------------------------------------------
 
 _since: dict[int, float] = {}
 
 
 def pre_request(worker: Any, request: Any) -> None:
-    """Note when a thread takes up a request."""
+    """Note when a thread takes up a request, and drop what the client may not say."""
+    drop_forwarded(request)
     _since[threading.get_ident()] = time.monotonic()
 
 
