@@ -1,11 +1,15 @@
 """The proof that ends a deployment, as far as it needs no host: the page, and the words that it prints."""
 
+import hashlib
 import json
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +62,74 @@ def test_a_page_that_answers_otherwise_is_told(site: str, path: str, said: str) 
     answer = ask(site + path)
     assert answer["seen"] == {"web": None}
     assert said in answer["why"]["web"]
+
+
+GOOD = {"invocation": "w1", "origin": "gen42@one", "result": "succeeded", "seconds": 0.1, "failures": 0}
+
+
+def ask_services(folder: Path, beat: dict[str, Any], worker: dict[str, Any], **question: Any) -> Any:
+    """Return what is seen of one entry, as it is noted; systemctl is a stand-in."""
+    program = folder / "bin/systemctl"
+    program.parent.mkdir()
+    program.write_text(
+        """#!/bin/sh
+case $3 in *beat*) id=b1 pid=42 ;; *) id=w1 pid=43 ;; esac
+printf 'ActiveState=active\\nInvocationID=%s\\nMainPID=%s\\nStatusText=words of it\\n' $id $pid
+""",
+        encoding="utf-8",
+    )
+    program.chmod(0o755)
+    for service, known in (("beat", beat), ("worker", worker)):
+        path = folder / service / f"{hashlib.sha256(b'sweep').hexdigest()[:32]}.json"
+        path.parent.mkdir()
+        path.write_text(json.dumps(known), encoding="utf-8")
+    asked = {name: {"unit": f"shop-{name}.service", "folder": str(folder / name)} for name in ("beat", "worker")}
+    command = [sys.executable, str(ROOT / "roles/periodic_tasks/files/prove.py")]
+    environment = os.environ | {"PATH": f"{folder}/bin:{os.environ['PATH']}"}
+    said = subprocess.run(
+        command,
+        input=json.dumps({"seconds": 1, "entry": "sweep", "interval": 10} | asked | question),
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    return json.loads(said.stdout)
+
+
+def test_a_run_of_these_processes_is_seen(tmp_path: Path) -> None:
+    now = time.monotonic()
+    answer = ask_services(tmp_path, {"invocation": "b1", "sent": 1, "uptime": now}, GOOD | {"uptime": now})
+    assert answer["seen"]["beat"].startswith("beat sent it ")
+    assert answer["seen"]["worker"].startswith("the worker ran it with success in 0.10 s")
+
+
+@pytest.mark.parametrize(
+    ("noted", "why"),
+    [
+        ({"invocation": "of the process before"}, "the worker has run nothing of it, is active and says: words of it"),
+        # Sent by the beat of before, or by hand in the Admin.
+        ({"origin": "gen41@one"}, "the worker's last run of it was sent by another process than this beat"),
+        ({"uptime": -30.0}, "the worker has run nothing of it"),
+        ({"uptime": 3600.0}, "the worker has run nothing of it"),
+        ({"uptime": "now"}, "the worker has run nothing of it"),
+        ({"result": "failed", "error": "KeyError"}, "its last run: failed (KeyError)"),
+        ({"result": "unknown"}, "its last run: unknown"),
+        ({"result": "retried", "running": {"id": "1", "since": 5}}, "its run hasn't ended"),
+    ],
+)
+def test_another_run_is_no_proof(tmp_path: Path, noted: dict[str, Any], why: str) -> None:
+    age = noted.get("uptime", 0.0)
+    uptime = time.monotonic() + age if isinstance(age, float) else age
+    answer = ask_services(tmp_path, {"invocation": "b0", "sent": 1}, GOOD | noted | {"uptime": uptime})
+    assert answer["seen"] == {"beat": None, "worker": None}
+    assert answer["why"]["worker"].startswith(why)
+    assert answer["why"]["beat"] == "beat is active and says: words of it"
+
+
+def test_a_worker_knows_beat_on_another_host_by_its_process(tmp_path: Path) -> None:
+    answer = ask_services(tmp_path, {}, GOOD | {"uptime": time.monotonic(), "origin": "gen7@two"}, beat_process="7")
+    assert answer["seen"]["worker"]
 
 
 @pytest.mark.parametrize(

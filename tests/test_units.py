@@ -116,3 +116,17 @@ def test_command_lines_are_the_tutorials(root: Path) -> None:
     beat = (system / OWN[2]).read_text().replace("\\\n", "")
     assert "/.venv/bin/celery -A tutorial beat " in beat
     assert "--scheduler django_celery_beat.schedulers:DatabaseScheduler\n" in beat
+
+
+@pytest.mark.parametrize("unit", OWN)
+def test_a_slow_machine_has_time_to_start(root: Path, unit: str) -> None:
+    assert int(settings(root, unit)["TimeoutStartSec"]) >= 120
+
+
+def test_worker_and_beat_note_runs_where_nobody_else_may_look(root: Path) -> None:
+    folders = []
+    for service in ("worker", "beat"):
+        found = settings(root, f"tutorial-{service}.service")
+        assert (found["RuntimeDirectoryMode"], found["RuntimeDirectoryPreserve"]) == ("0700", "restart")
+        folders.append(found["RuntimeDirectory"])
+    assert folders == ["tutorial-worker", "tutorial-beat"]

@@ -76,6 +76,8 @@ def worker_succeeds(service):
         return f"the worker ran it with success in {known['seconds']:.2f} s, {age:.0f} s ago", None
     if known.get("running"):
         return None, "its run hasn't ended"
+    if known.get("result") == "succeeded":
+        return None, "the worker's last run of it was sent by another process than this beat"
     return None, f"its last run: {known.get('result')}{' (' + str(known['error']) + ')' if known.get('error') else ''}"
 
 
