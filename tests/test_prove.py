@@ -17,6 +17,7 @@ import pytest
 from project import ROOT, load_plugin
 
 fixture = load_plugin("roles/periodic_tasks/filter_plugins/fixture.py")
+managed_units = load_plugin("roles/common/library/managed_units.py")
 
 
 class Page(BaseHTTPRequestHandler):
@@ -146,3 +147,8 @@ def test_a_worker_knows_beat_on_another_host_by_its_process(tmp_path: Path) -> N
 )
 def test_a_name_is_printed_without_what_a_terminal_obeys(name: str, printed: str) -> None:
     assert fixture.printable(name) == printed
+
+
+def test_the_journal_of_a_unit_that_fails_to_start_is_printed_likewise() -> None:
+    shown = managed_units.printable("\x1b[31merror\x1b[0m in \x1b]0;title\x07 \u202etfel")
+    assert shown == "error in ?]0;title? ?tfel"

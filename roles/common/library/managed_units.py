@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,8 +143,13 @@ def systemctl(module: AnsibleModule, verb: str, *names: str) -> None:
     report = []
     for name in (name for name in names if not name.startswith("-")):
         _, lines, _ = module.run_command(["journalctl", "--no-pager", "--output=cat", "--lines=25", f"--unit={name}"])
-        report.append(f"Last lines of {name}:\n{lines}")
+        report += [f"Last lines of {name}:", *map(printable, lines.split("\n"))]
     module.fail_json(msg=f"systemctl {verb} {' '.join(names)} failed: {err.strip()}\n" + "\n".join(report))
+
+
+def printable(line: str) -> str:
+    """Return a line of the journal without colours, with ? for what a terminal would obey."""
+    return "".join(letter if letter.isprintable() else "?" for letter in re.sub(r"\x1b\[[0-9;]*m", "", line))
 
 
 def main() -> None:
