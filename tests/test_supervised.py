@@ -10,16 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
-import celery.beat
 import pytest
-from celery import Celery
-from django.db import OperationalError
 from supervised import journal, systemd
-from supervised.celery import Database, Service, forget_future_runs
 
 from project import ROOT
 
@@ -105,52 +99,6 @@ def test_lines_for_the_journal_are_marked_once(tmp_path: Path, monkeypatch: pyte
         journal.give_priorities(logger)
         logger.error("wrong")
     assert (tmp_path / "journal").read_text() == "<3>wrong\n"
-
-
-def test_only_runs_in_the_future_are_forgotten() -> None:
-    now = datetime.now(UTC)
-    past, future = (
-        SimpleNamespace(last_run_at=now + timedelta(hours=hours), default_now=lambda: now) for hours in (-1, 1)
-    )
-    scheduler = SimpleNamespace(schedule={"past": past, "future": future}, _heap=["old"])
-    forget_future_runs(scheduler)
-    assert (past.last_run_at, future.last_run_at, scheduler._heap) == (now - timedelta(hours=1), now, None)
-
-
-@pytest.fixture
-def outage(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Let a question fail as long as there is a reason left in the list."""
-    reasons: list[str] = []
-    monkeypatch.setattr("supervised.celery.close_old_connections", lambda: None)
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    yield reasons
-    assert not reasons
-
-
-def ask(reasons: list[str]) -> str:
-    if reasons:
-        raise OperationalError(reasons.pop(0))
-    return "an answer"
-
-
-def test_an_outage_of_the_database_is_told_once(outage: list[str], caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    database = Database()
-    outage += ["refused\n  Is it running?", "refused\n  Is it running?", "starting up"]
-    assert [database.answers(lambda: ask(outage)) for _ in range(5)] == [False, False, False, True, True]
-    assert caplog.messages == [
-        "Sending nothing: waiting for the database: refused",
-        "Sending nothing: waiting for the database: starting up",
-        "The database answers",
-    ]
-
-
-def test_beat_waits_for_the_database_to_start_with(outage: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(celery.beat.Service, "get_scheduler", lambda self, lazy=False: ask(outage))
-    outage += ["refused", "refused"]
-    service = Service(Celery())
-    service.sync()  # as a signal does meanwhile: it must not wait as well
-    assert str(service.scheduler) == "an answer"
 
 
 def test_gunicorn_finds_a_loadable_configuration() -> None:

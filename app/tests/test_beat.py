@@ -1,0 +1,516 @@
+"""Celery beat as the units run it: django-celery-beat's scheduler with what `supervised` mixes in.
+
+The broker is kombu's own in memory; what only RabbitMQ does is tried by the scenarios on hosts.
+"""
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from django.db import OperationalError, connections
+from django.utils import timezone
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    PeriodicTasks,
+    SolarSchedule,
+)
+from django_celery_beat.schedulers import DatabaseScheduler
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from supervised import beat
+
+from .conftest import APP, both_engines_for_real
+from .postgresql import postgresql
+
+TASK = "tutorial.tasks.clear_sessions"
+
+
+@pytest.fixture
+def celery_app(celery_app: Celery) -> Iterator[Celery]:
+    """The project's app, with a broker in this process."""
+    kept = celery_app.conf.broker_url
+    celery_app.conf.update(broker_url="memory://")
+    celery_app.loader.import_default_modules()
+    yield celery_app
+    celery_app.conf.update(broker_url=kept)
+
+
+Start = Callable[[], Any]
+
+
+@pytest.fixture
+def start(celery_app: Celery) -> Iterator[Start]:
+    """Start schedulers as `celery beat --scheduler django_celery_beat.schedulers:DatabaseScheduler` does."""
+    started: list[Any] = []
+
+    def start() -> Any:  # noqa: ANN401  # its class is made at run time
+        service = beat.Service(
+            celery_app, scheduler_cls="django_celery_beat.schedulers:DatabaseScheduler", remote_control=False
+        )
+        scheduler: Any = service.scheduler
+        started.append(scheduler)
+        return scheduler
+
+    with closing(celery_app.connection_for_write()) as connection:
+        channel: Any = connection.default_channel
+        for queue in ("celery", "maintenance"):
+            celery_app.amqp.queues[queue](channel).declare()
+            channel.queue_purge(queue)
+    yield start
+    for scheduler in started:
+        scheduler.close()
+        scheduler.lock.release()
+
+
+def row(name: str = "row", **fields: object) -> PeriodicTask:
+    """Write a row that is due at once, past every check of the Admin."""
+    if not fields.keys() & {"interval", "crontab", "solar", "clocked"}:
+        fields["interval"], _ = IntervalSchedule.objects.get_or_create(every=10, period="seconds")
+    [made] = PeriodicTask.objects.bulk_create([PeriodicTask(**{"name": name, "task": TASK} | fields)])
+    PeriodicTask.objects.filter(pk=made.pk).update(date_changed=datetime(2026, 1, 1, tzinfo=UTC))
+    PeriodicTasks.update_changed()
+    return PeriodicTask(pk=made.pk)
+
+
+def run(scheduler: Any) -> list[str]:  # noqa: ANN401  # as above
+    """Let a scheduler tick until nothing is due; return the names of the rows that it sent."""
+    for _ in range(100):
+        if scheduler.tick() > 0:
+            break
+    sent = []
+    with closing(scheduler.app.connection_for_write()) as connection:
+        for queue in ("celery", "maintenance"):
+            while message := connection.default_channel.basic_get(queue, no_ack=True):
+                sent.append(
+                    connection.default_channel.message_to_python(message).headers["periodic_task_name"]
+                )
+    return sorted(sent)
+
+
+def interval(every: int, period: str = "seconds") -> dict[str, Any]:
+    return {"interval": IntervalSchedule.objects.create(every=every, period=period)}
+
+
+def crontab(**fields: str) -> dict[str, Any]:
+    zone = fields.pop("timezone", "UTC")
+    made = CrontabSchedule.objects.create(**fields)
+    with connections[made._state.db].cursor() as cursor:
+        cursor.execute(
+            "UPDATE django_celery_beat_crontabschedule SET timezone = %s WHERE id = %s", [zone, made.pk]
+        )
+    return {"crontab_id": made.pk, "crontab": None, "interval": None}
+
+
+# What makes a row unreadable: its fields, and a word of the reason.
+UNREADABLE: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
+    "headers null": (lambda: {"headers": "null"}, "headers"),
+    "headers list": (lambda: {"headers": "[]"}, "headers"),
+    "headers number": (lambda: {"headers": "5"}, "headers"),
+    "headers text": (lambda: {"headers": '"abc"'}, "headers"),
+    "headers no JSON": (lambda: {"headers": "{"}, "headers"),
+    "headers of celery": (lambda: {"headers": '{"id": 5}'}, "Celery's own"),
+    "headers too large a number": (lambda: {"headers": json.dumps({"x": 2**70})}, ""),
+    "headers long name": (lambda: {"headers": json.dumps({"x" * 300: 1})}, ""),
+    "args no JSON": (lambda: {"args": "[1"}, "args"),
+    "args text": (lambda: {"args": '"abc"'}, "args"),
+    "args null": (lambda: {"args": "null"}, "args"),
+    "args object": (lambda: {"args": "{}"}, "args"),
+    "args deep": (lambda: {"args": "[" * 100_000}, "args"),
+    "args strange type": (lambda: {"args": '[{"__type__": "datetime", "__value__": "x"}]'}, "args"),
+    "args too many": (lambda: {"args": "[1, 2, 3]"}, "argument"),
+    "kwargs no JSON": (lambda: {"kwargs": "{'a': 1}"}, "kwargs"),
+    "kwargs list": (lambda: {"kwargs": "[]"}, "kwargs"),
+    "kwargs number": (lambda: {"kwargs": "0"}, "kwargs"),
+    "kwargs unknown": (lambda: {"kwargs": '{"a": 1}'}, "argument"),
+    "solar without ephem": (
+        lambda: {"solar": SolarSchedule.objects.create(event="sunset", latitude=50, longitude=8)},
+        "solar",
+    ),
+    "crontab broken": (lambda: crontab(minute="61"), "crontab"),
+    "crontab words": (lambda: crontab(hour="noon"), "crontab"),
+    "crontab never": (lambda: crontab(day_of_month="31", month_of_year="2"), "crontab"),
+    "crontab timezone": (lambda: crontab(timezone="Mars/Olympus"), "Mars"),
+    "no schedule": (lambda: {"interval": None}, "exactly one"),
+    "two schedules": (
+        lambda: interval(20) | {"crontab": CrontabSchedule.objects.create(minute="1")},
+        "exactly one",
+    ),
+    "interval negative": (lambda: interval(-5), "interval"),
+    "interval zero": (lambda: interval(0), "interval"),
+    "interval endless": (lambda: interval(2**31 - 1, "days"), "interval"),
+    "interval beyond all years": (lambda: interval(900_000_000, "days"), "interval"),
+    "interval of no period": (lambda: interval(5, "fortnights"), "interval"),
+    "priority": (lambda: {"priority": 300}, "priority"),
+    "expires after 50 days": (lambda: {"expire_seconds": 50 * 24 * 3600}, "expire_seconds"),
+    "both expiries": (lambda: {"expires": timezone.now() + timedelta(days=1), "expire_seconds": 5}, "expire"),
+    "queue too long": (lambda: {"queue": "\N{LATIN SMALL LETTER A WITH DIAERESIS}" * 200}, "queue"),
+    "exchange with control characters": (lambda: {"exchange": "a\nb"}, "exchange"),
+    "name with control characters": (lambda: {"name": "x\x1b[2J\n<2>fake"}, "name"),
+    "task with control characters": (lambda: {"task": "x\ny"}, "task"),
+    "no task": (lambda: {"task": ""}, "task"),
+}
+
+
+@both_engines_for_real
+def test_rows_that_cannot_be_read_stop_no_other(
+    engine: str, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    row("fine")
+    bad = {case: row(**{"name": case} | fields()).pk for case, (fields, _) in UNREADABLE.items()}
+    names = {case: PeriodicTask.objects.values_list("name", flat=True).get(pk=pk) for case, pk in bad.items()}
+
+    scheduler = start()
+    sent = run(scheduler)
+    # Another reading of all rows, as an edit or five minutes bring it.
+    PeriodicTasks.update_changed()
+    sent += run(scheduler)
+
+    assert sent == ["fine"]
+    problems = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len(problems) == len(bad), problems
+    for case, (_, word) in UNREADABLE.items():
+        [problem] = [text for text in problems if f"Row {names[case]!r} " in text]
+        assert word in problem
+        assert problem.isprintable()
+        assert names[case] in scheduler.skipped
+    assert f"skipped {len(bad)}: " in scheduler.status(1)
+    assert scheduler.status(1).isprintable()
+    # Nothing of the rows was touched, and they work when they are corrected, without a restart.
+    assert PeriodicTask.objects.filter(enabled=True, last_run_at=None).count() == len(bad)
+    for case, pk in bad.items():
+        PeriodicTask.objects.filter(pk=pk).update(
+            name=case, task=TASK, args="[]", kwargs="{}", headers="{}", priority=None, expires=None,
+            expire_seconds=None, queue=None, exchange=None, crontab=None, solar=None,
+            interval=IntervalSchedule.objects.get(every=10, period="seconds"),
+        )  # fmt: skip
+    PeriodicTasks.update_changed()
+    assert run(scheduler) == sorted(bad)
+    assert "skipped" not in scheduler.status(1)
+
+
+@both_engines_for_real
+def test_row_that_cannot_be_sent_is_logged_once(
+    engine: str, start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row("fine", **interval(1))
+    row("bad", **interval(1), queue="nowhere")
+    scheduler = start()
+    monkeypatch.setattr(scheduler.app.amqp.queues, "create_missing", False)
+
+    sent = run(scheduler)
+    time.sleep(1.1)
+    sent += run(scheduler)
+
+    assert sent == ["fine", "fine"]
+    [problem] = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert "'bad'" in problem
+    assert "nowhere" in problem
+    assert "'bad'" in scheduler.status(1)
+
+
+texts = st.text(max_size=12) | st.sampled_from(
+    ["null", "[]", "{}", "5", '"a"', "[1]", '{"a": 1}', '{"eta": "x"}', "*", "*/0", "1-0", "NaN", ""]
+)
+numbers = st.integers(min_value=-(2**31), max_value=2**31 - 1)
+garbage = st.fixed_dictionaries(
+    {},
+    optional={
+        "args": texts,
+        "kwargs": texts,
+        "headers": texts,
+        "queue": texts,
+        "exchange": texts,
+        "routing_key": texts,
+        "task": texts,
+        "priority": st.integers(0, 32767),
+        "expire_seconds": st.integers(0, 2**31 - 1),
+        "expires": st.datetimes(datetime(1971, 1, 1), datetime(9999, 12, 30), timezones=st.just(UTC)),
+        "start_time": st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),
+        "last_run_at": st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),
+        "total_run_count": st.integers(0, 2**31 - 1),
+        "one_off": st.booleans(),
+        "interval": st.builds(
+            IntervalSchedule, every=numbers, period=st.sampled_from(["days", "seconds", "x"])
+        ),
+        "crontab": st.builds(
+            CrontabSchedule, minute=texts, hour=texts, day_of_month=texts, month_of_year=texts
+        ),
+        "clocked": st.builds(
+            ClockedSchedule,
+            clocked_time=st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),
+        ),
+        "solar": st.builds(
+            SolarSchedule, event=texts, latitude=st.integers(-999, 999), longitude=st.integers(-999, 999)
+        ),
+    },
+)
+
+
+@both_engines_for_real
+def test_no_garbage_stops_beat(engine: str, start: Start) -> None:
+    @given(rows=st.lists(garbage, min_size=1, max_size=4))
+    @hypothesis_settings(max_examples=30)
+    def holds(rows: list[dict[str, Any]]) -> None:
+        PeriodicTask.objects.all().delete()
+        row("fine")
+        for number, fields in enumerate(rows):
+            with suppress(Exception):  # what the database refuses can't come from it either
+                for name in ("interval", "crontab", "clocked", "solar"):
+                    if name in fields:
+                        fields[name].pk = None
+                        fields[name].save()
+                row(f"bad {number}", **fields)
+        scheduler = start()
+
+        assert "fine" in run(scheduler)
+        scheduler.lock.release()
+
+    holds()
+
+
+@both_engines_for_real
+class TestClockThatWasSetBack:
+    def test_runs_in_the_future_are_corrected_in_the_database(self, engine: str, start: Start) -> None:
+        hour = IntervalSchedule.objects.create(every=1, period="hours")
+        past = row("past", interval=hour, last_run_at=timezone.now() - timedelta(minutes=30))
+        future = row("future", interval=hour, last_run_at=timezone.now() + timedelta(days=2))
+        before = PeriodicTask.objects.get(pk=past.pk).last_run_at
+
+        assert run(start()) == []
+
+        assert PeriodicTask.objects.get(pk=past.pk).last_run_at == before
+        corrected = PeriodicTask.objects.get(pk=future.pk).last_run_at
+        assert abs(timezone.now() - corrected) < timedelta(minutes=1)
+
+    def test_correction_outlives_a_further_reading(self, engine: str, start: Start) -> None:
+        hour = IntervalSchedule.objects.create(every=1, period="hours")
+        row("future", interval=hour, last_run_at=timezone.now() + timedelta(days=2))
+        scheduler = start()
+        run(scheduler)
+        PeriodicTasks.update_changed()  # an edit of any row
+        run(scheduler)
+
+        assert scheduler.schedule["future"].schedule.remaining_estimate(
+            scheduler.schedule["future"].last_run_at
+        ) <= timedelta(hours=1)
+
+    def test_it_is_noticed_while_beat_runs(
+        self, engine: str, start: Start, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fine = row("fine")
+        scheduler = start()
+        assert run(scheduler) == ["fine"]
+        # As if that had happened by a clock two days ahead.
+        PeriodicTask.objects.filter(pk=fine.pk).update(last_run_at=timezone.now() + timedelta(days=2))
+        scheduler.ticked += 2 * 24 * 3600
+
+        run(scheduler)
+
+        assert PeriodicTask.objects.get(pk=fine.pk).last_run_at <= timezone.now()
+
+
+@both_engines_for_real
+class TestWhatRanLast:
+    def test_it_is_in_the_database_before_the_message_is_sent(
+        self, engine: str, start: Start, celery_app: Celery
+    ) -> None:
+        fine = row("fine")
+        scheduler = start()
+        seen = []
+
+        class Died(BaseException):
+            """What a kill does: nothing after it is done."""
+
+        def die(**_: object) -> None:
+            seen.append(PeriodicTask.objects.get(pk=fine.pk).last_run_at)
+            raise Died
+
+        from celery.signals import before_task_publish
+
+        before_task_publish.connect(die)
+        try:
+            with pytest.raises(Died):
+                run(scheduler)
+        finally:
+            before_task_publish.disconnect(die)
+
+        assert seen[0]
+        # The next beat doesn't send it once more.
+        scheduler.lock.release()
+        assert run(start()) == []
+
+    def test_edits_at_the_same_moment_survive(self, engine: str, start: Start) -> None:
+        fine = row("fine", **interval(1))
+        scheduler = start()
+        run(scheduler)
+        PeriodicTask.objects.filter(pk=fine.pk).update(description="edited", enabled=False)
+        time.sleep(1.1)
+        run(scheduler)
+
+        edited = PeriodicTask.objects.get(pk=fine.pk)
+        assert (edited.description, edited.enabled) == ("edited", False)
+        assert edited.total_run_count == 2
+
+    def test_another_beat_reads_it_when_it_becomes_active(self, engine: str, start: Start) -> None:
+        fine = row("fine", **interval(1))
+        one, other = start(), start()
+        run(one)
+        run(other)
+        time.sleep(1.1)
+        assert run(one) == ["fine"]
+        one.lock.release()
+        other.active = False  # it was on standby meanwhile
+
+        assert run(other) == []
+        assert PeriodicTask.objects.get(pk=fine.pk).total_run_count == 2
+
+
+def test_message_expires_by_the_brokers_clock(
+    transactional_db: None, start: Start, celery_app: Celery
+) -> None:
+    row(expire_seconds=9)
+    scheduler = start()
+    scheduler.tick()
+    scheduler.tick()
+
+    with closing(celery_app.connection_for_write()) as connection:
+        channel: Any = connection.default_channel
+        python = channel.message_to_python(channel.basic_get("maintenance"))
+
+    assert python.properties["expiration"] == "9000"
+    # A worker whose clock is 50 seconds ahead still takes it.
+    expires = datetime.fromisoformat(python.headers["expires"])
+    assert expires > datetime.now(UTC) + timedelta(seconds=50)
+
+
+@both_engines_for_real
+def test_outage_of_the_database_is_waited_for(
+    engine: str, start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    row("fine")
+    scheduler = start()
+    answers, asked = PeriodicTasks.last_change, 0
+
+    def last_change() -> datetime | None:
+        nonlocal asked
+        asked += 1
+        if asked <= 3:
+            raise OperationalError("refused\n  Is it running?")
+        return answers()  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(PeriodicTasks, "last_change", last_change)
+
+    for _ in range(4):
+        scheduler.tick()
+    assert run(scheduler) == ["fine"]
+    assert [text for text in caplog.messages if "database" in text] == [
+        "Sending nothing: waiting for the database: refused",
+        "The database answers",
+    ]
+
+
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Listen where systemd would."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        yield listening
+
+
+def test_systemd_is_told_which_rows_are_skipped(
+    transactional_db: None, start: Start, manager: socket.socket
+) -> None:
+    row("bad", headers="null")
+    start().tick()
+
+    told = manager.recv(2000).decode().splitlines()
+    assert told == [
+        "WATCHDOG=1",
+        "STATUS=active: 0 entries, next look in 5 s; skipped 1: 'bad' (headers: must be a JSON object)",
+        "READY=1",
+    ]
+
+
+def test_class_of_the_command_line_is_kept(celery_app: Celery) -> None:
+    assert issubclass(beat.mixed(DatabaseScheduler), DatabaseScheduler)
+
+
+NAIVE = """
+import sys
+import django
+django.setup()
+from django.core.management import call_command
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from celery import Celery
+from supervised import beat
+call_command("migrate", verbosity=0)
+every = IntervalSchedule.objects.create(every=1, period="seconds")
+PeriodicTask.objects.create(name="fine", task="some.task", interval=every)
+app = Celery("naive", broker="memory://")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.set_default()
+scheduler = beat.Service(app, scheduler_cls="django_celery_beat.schedulers:DatabaseScheduler").scheduler
+import time
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    scheduler.tick()
+    time.sleep(0.1)
+scheduler.close()
+print(PeriodicTask.objects.get(name="fine").total_run_count, scheduler.status(1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("server", "aware", "zone"),
+    [
+        ("sqlite", True, "Asia/Kolkata"),
+        ("sqlite", False, "America/Los_Angeles"),
+        ("postgresql", True, "America/Los_Angeles"),
+        ("postgresql", False, "Asia/Kolkata"),
+    ],
+)
+def test_project_without_time_zones_runs(tmp_path: Path, zone: str, aware: bool, server: str) -> None:
+    database = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "db.sqlite3")}
+    with postgresql() if server == "postgresql" else nullcontext() as given:
+        (tmp_path / "naive.py").write_text(
+            "SECRET_KEY = 'x'\n"
+            "INSTALLED_APPS = ['django_celery_beat']\n"
+            f"DATABASES = {{'default': {given or database!r}}}\n"
+            f"USE_TZ = False\nTIME_ZONE = {zone!r}\nCELERY_TIMEZONE = {zone!r}\n"
+            f"DJANGO_CELERY_BEAT_TZ_AWARE = {aware}\n"
+            "DEFAULT_AUTO_FIELD = 'django.db.models.BigAutoField'\n"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", NAIVE],
+            cwd=tmp_path,
+            env={
+                "DJANGO_SETTINGS_MODULE": "naive",
+                "PYTHONPATH": os.pathsep.join([str(tmp_path), str(APP.parent / "roles/systemd_units/files")]),
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    assert ran.returncode == 0, ran.stderr
+    count, _, said = ran.stdout.partition(" ")
+    assert 3 <= int(count) <= 5, ran.stdout + ran.stderr
+    assert "skipped" not in said
