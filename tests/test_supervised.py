@@ -101,6 +101,34 @@ def test_lines_for_the_journal_are_marked_once(tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / "journal").read_text() == "<3>wrong\n"
 
 
+def test_priorities_hold_when_logging_is_configured_again(tmp_path: Path) -> None:
+    """In a process of its own, because logging is the process's."""
+    code = """
+import logging, logging.config, os
+from supervised import journal
+state = os.fstat(2)
+os.environ["JOURNAL_STREAM"] = f"{state.st_dev}:{state.st_ino}"
+configuration = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {"own": {"handlers": ["stderr"], "propagate": False}},
+}
+journal.keep_priorities()
+for _ in range(2):
+    logging.config.dictConfig(configuration)
+    logging.getLogger("django").error("wrong")
+    logging.getLogger("own").warning("odd")
+"""
+    with (tmp_path / "journal").open("w") as stream:
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, stderr=stream, env={**os.environ, "PYTHONPATH": str(FILES)}
+        )
+    assert (tmp_path / "journal").read_text().splitlines() == ["<3>ERROR wrong", "<4>WARNING odd"] * 2
+
+
 def test_gunicorn_finds_a_loadable_configuration() -> None:
     """In a process of its own, because the module changes what it configures."""
     environment = {**os.environ, "PYTHONPATH": str(FILES)}
@@ -128,8 +156,8 @@ def test_only_a_proxy_may_say_how_the_client_came(proxies: str, seen: str, tmp_p
         port = free.getsockname()[1]
     server = subprocess.Popen(
         [
-            *(sys.executable, "-m", "gunicorn", "--config", "python:supervised.gunicorn", "--worker-class", "gthread"),
-            *("--no-control-socket", "--bind", f"127.0.0.1:{port}", "echo"),
+            *(sys.executable, "-m", "gunicorn", "--config", "python:supervised.gunicorn"),
+            *("--bind", f"127.0.0.1:{port}", "echo"),
         ],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": f"{FILES}:{tmp_path}", "TRUSTED_PROXIES": proxies},

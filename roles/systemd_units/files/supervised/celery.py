@@ -171,6 +171,7 @@ class Loader(AppLoader):
     def on_worker_init(self) -> None:
         """Prepare the app; Celery calls this in the worker and in beat, before either does anything."""
         super().on_worker_init()
+        journal.keep_priorities()
         journal.report_uncaught()
         self.app.amqp.Connection = Connection
         self.app.steps["consumer"].add(Health)

@@ -1,18 +1,29 @@
-"""gunicorn's configuration, apart from what the unit's command line says: watchdog, hung requests, journal."""
+"""gunicorn's configuration beside the unit's command line: journal, watchdog, slow clients, hung requests."""
 
+import errno
 import faulthandler
 import gc
 import logging
 import logging.handlers
 import os
+import re
+import socket
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address, ip_network
+from selectors import EVENT_READ
 from typing import Any
 
 from gunicorn.glogging import Logger as GunicornLogger
+from gunicorn.workers.gthread import ThreadWorker
 
 from supervised import journal, systemd
+
+# Unknown to gunicorn before 25.1, which ignores it here: the socket would need a home that is writable.
+control_socket_disable = True
 
 # -- Journal ----------------------------------------------------------------------------------------
 
@@ -48,8 +59,8 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def when_ready(server: Any) -> None:
-    """Feed the watchdog from the arbiter's loop, which sees to it that worker processes are there and answer."""
-    journal.give_all_priorities()
+    """Feed the watchdog from the arbiter's loop, which makes sure that worker processes are there and answer."""
+    journal.keep_priorities()
     journal.report_uncaught()
     look_after_workers = server.murder_workers
     status = f"STATUS={server.num_workers} process(es) with {server.cfg.threads} threads each"
@@ -64,7 +75,7 @@ def when_ready(server: Any) -> None:
                 server.log.error("Worker process %s was stopped; it is replaced", process)
             systemd.notify("WATCHDOG=1", status)
 
-    server.murder_workers = murder_workers
+    server.murder_workers = murder_workers  # gunicorn makes its arbiter itself, and has no other hook in its loop
 
 
 # -- Proxies ----------------------------------------------------------------------------------------
@@ -88,33 +99,167 @@ def drop_forwarded(request: Any) -> None:
         ]
 
 
-# -- Hung requests ----------------------------------------------------------------------------------
+# -- Slow clients and hung requests -----------------------------------------------------------------
 
-_since: dict[int, float] = {}
+# A client's time for sending a request, during which it costs no thread.
+REQUEST_SECONDS = 20
+# What a thread waits for a client in all, beyond the time that its bytes take at the least speed: for the answer to be
+# taken, or for the rest of a body that is too large to hold.
+THREAD_SECONDS = 10
+LEAST_BYTES_PER_SECOND = 16 * 1024
+# What is held of a request until it is complete, and of all of them in one process.
+MOST_BYTES = 1024 * 1024  # more than gunicorn takes as a head
+MOST_BYTES_OF_ALL = 32 * 1024 * 1024
+# Answers up to about this size wait in the kernel for a client that takes its time.
+SEND_BUFFER_BYTES = 512 * 1024
+
+LENGTH = re.compile(rb"^content-length:[ \t]*(\d{1,18})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+CHUNKED = re.compile(rb"^transfer-encoding:.*chunked", re.IGNORECASE | re.MULTILINE)
+CONTINUE = re.compile(rb"^expect:[ \t]*100-continue", re.IGNORECASE | re.MULTILINE)
+
+# By a worker class of one's own files would be sent by the kernel, which keeps no time.
+sendfile = False
 
 
-def pre_request(worker: Any, request: Any) -> None:
-    """Note when a thread takes up a request, and drop what the client may not say."""
-    drop_forwarded(request)
-    _since[threading.get_ident()] = time.monotonic()
+class ClientSocket(socket.socket):
+    """A client's connection, for which a thread waits for a limited time in all."""
+
+    left = float(THREAD_SECONDS)
+
+    def limited(self, call: Callable[..., Any], data: Any) -> Any:
+        """Send data, or receive so many bytes, in what is left of the time; a client that takes longer counts as gone.
+
+        Raises:
+            ConnectionResetError: the time is over.
+        """
+        began = time.monotonic()
+        try:
+            self.settimeout(max(self.left, 0.001))
+            return call(data)
+        except TimeoutError as error:
+            raise ConnectionResetError(errno.ECONNRESET, "the client took too long") from error
+        finally:
+            self.left -= time.monotonic() - began
+
+    def recv(self, *args: Any) -> bytes:
+        """Receive; with flags as they say."""
+        received: bytes = super().recv(*args) if len(args) > 1 else self.limited(super().recv, *args)
+        self.left += len(received) / LEAST_BYTES_PER_SECOND
+        return received
+
+    def send(self, *args: Any) -> int:
+        """Send a part; with flags as they say."""
+        sent: int = super().send(*args) if len(args) > 1 else self.limited(super().send, *args)
+        return sent
+
+    def sendall(self, data: Any, *_: Any) -> None:
+        """Send all."""
+        self.left += len(data) / LEAST_BYTES_PER_SECOND
+        self.limited(super().sendall, data)
 
 
-def post_request(worker: Any, request: Any, environ: Any, response: Any) -> None:
-    """Note that it is done."""
-    _since.pop(threading.get_ident(), None)
+class Worker(ThreadWorker):
+    """gunicorn's threads, which only get requests that are complete: clients that send half of one take none."""
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Start with no request."""
+        super().__init__(*args, **options)
+        self.unfinished: dict[Any, float] = {}  # connections, and until when each may send the rest
+        self.running: dict[int, float] = {}  # threads, and since when each has a request
 
-def post_worker_init(worker: Any) -> None:
-    """Let a worker process whose threads all hang end, after gunicorn's timeout, showing where they hang."""
-    report = worker.notify
-
-    def notify() -> None:
-        hung = [moment for moment in list(_since.values()) if time.monotonic() - moment > worker.cfg.timeout]
-        if len(hung) < worker.cfg.threads:
-            report()
+    def enqueue_req(self, conn: Any) -> None:
+        """Give a connection to a thread as soon as there is a request on it; all ways to a thread lead here."""
+        if self.cfg.is_ssl:
+            super().enqueue_req(conn)
             return
-        worker.log.critical("All %d threads hang; this process is replaced", len(hung))
+        if not isinstance(conn.sock, ClientSocket):
+            conn.sock = ClientSocket(fileno=conn.sock.detach())
+            if conn.sock.family in (socket.AF_INET, socket.AF_INET6):
+                conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        conn.sock.left = float(THREAD_SECONDS)
+        conn.init()
+        conn.sock.setblocking(False)
+        conn.told_to_continue = False
+        self.unfinished[conn] = time.monotonic() + REQUEST_SECONDS
+        self.poller.register(conn.sock, EVENT_READ, partial(self.read, conn))
+        self.read(conn)
+
+    def read(self, conn: Any, _: Any = None) -> None:
+        """Take what a client has sent, without waiting; hand the connection on when that is a whole request."""
+        buffer = conn.parser.unreader.buf
+        try:
+            received = conn.sock.recv(65536, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            received = None
+        except OSError:
+            received = b""
+        if received:
+            buffer.seek(0, os.SEEK_END)
+            buffer.write(received)
+        if received == b"" or self.complete(conn, buffer.getvalue()):
+            self.forget(conn)
+            super().enqueue_req(conn)  # of half a request the parser makes an error or nothing
+        elif received and self.held_bytes() > MOST_BYTES_OF_ALL:
+            self.drop(conn)
+
+    def complete(self, conn: Any, data: bytes) -> bool:
+        """Tell whether a request has arrived, or as much as is held of one."""
+        head, end, body = data.partition(b"\r\n\r\n")
+        if not end or len(data) > MOST_BYTES:
+            return len(data) > MOST_BYTES
+        if CHUNKED.search(head):
+            whole = body.endswith(b"0\r\n\r\n")
+        else:
+            length = LENGTH.search(head)
+            whole = length is None or len(body) >= int(length[1])
+        if not whole and not conn.told_to_continue and CONTINUE.search(head):
+            conn.told_to_continue = True
+            with suppress(OSError):
+                conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n", socket.MSG_DONTWAIT)
+        return whole
+
+    def held_bytes(self) -> int:
+        """Return what is held of all requests."""
+        return sum(conn.parser.unreader.buf.getbuffer().nbytes for conn in self.unfinished)
+
+    def forget(self, conn: Any) -> None:
+        """Wait for nothing more from a connection."""
+        self.unfinished.pop(conn)
+        self.poller.unregister(conn.sock)
+
+    def drop(self, conn: Any) -> None:
+        """Close a connection on which no whole request came."""
+        self.forget(conn)
+        self.nr_conns -= 1
+        conn.close()
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request in a thread, and note since when."""
+        self.running[threading.get_ident()] = time.monotonic()
+        try:
+            return super().handle_request(req, conn)
+        finally:
+            self.running.pop(threading.get_ident(), None)
+
+    def notify(self) -> None:
+        """Say each second that this process is alive, unless all of its threads hang beyond gunicorn's timeout."""
+        now = time.monotonic()
+        # A process that ends waits no longer than a moment.
+        grace = 0 if self.alive else REQUEST_SECONDS - 2
+        for conn in [conn for conn, until in self.unfinished.items() if until - grace < now]:
+            self.drop(conn)
+        hung = [moment for moment in list(self.running.values()) if now - moment > self.cfg.timeout]
+        if len(hung) < self.cfg.threads:
+            super().notify()
+            return
+        self.log.critical("All %d threads hang; this process is replaced", len(hung))
         faulthandler.dump_traceback()
         os._exit(1)
 
-    worker.notify = notify
+
+worker_class = Worker
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    """Believe nobody but a proxy."""
+    drop_forwarded(request)

@@ -1,6 +1,7 @@
 """Give log lines the priority that the journal understands: sd-daemon(3)."""
 
 import logging
+import logging.config
 import os
 import sys
 from typing import Any
@@ -48,6 +49,21 @@ def give_all_priorities() -> None:
     for logger in (logging.getLogger(), *logging.root.manager.loggerDict.values()):
         if isinstance(logger, logging.Logger):
             give_priorities(logger)
+
+
+class Configurator(logging.config.DictConfigurator):
+    """What logging.config.dictConfig() calls, and with it django.setup(): with priorities at its end."""
+
+    def configure(self) -> None:
+        """Configure."""
+        super().configure()
+        give_all_priorities()
+
+
+def keep_priorities() -> None:
+    """Give priorities now, and again whenever the project configures its logging."""
+    logging.config.dictConfigClass = Configurator  # documented for this purpose
+    give_all_priorities()
 
 
 def report_uncaught() -> None:
