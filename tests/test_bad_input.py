@@ -274,12 +274,47 @@ REFUSED = [
         {"monitoring_failure_command": ["mail", "", MARK]},
         "monitoring_failure_command has an empty word; list the command and each of its arguments.",
     ),
-    Case("backups kept for no day", {"backup_kept_days": 0}, "backup_kept_days must be 1 or more."),
+    Case("backups kept for a negative time", {"backup_keep_weeks": -1}, "backup_keep_months must be 0 or more."),
+    Case("days of before", {"backup_kept_days": 3}, "backup_kept_days is now called backup_keep_days; rename it where"),
+    Case(
+        "misspelt variable of backups",
+        {"backup_keep_day": 3},
+        "backup_keep_day is not a variable of this role; did you",
+    ),
+    Case(
+        "file of before", {"backup_restore_file": MARK}, "backup_restore_file is now called backup_restore_id; name a"
+    ),
+    Case("copies of before", {"backup_fetch_to": "/srv"}, "to have backups elsewhere, set backup_repository"),
+    Case(
+        "repository in the working folder", {"backup_repository": "backups"}, "backup_repository must be a path on the"
+    ),
+    Case(
+        "repository behind rclone", {"backup_repository": f"rclone:{MARK}:x"}, "backup_repository must be a path on the"
+    ),
+    Case("repository at home", {"backup_repository": "/home/me/backups"}, "backup_repository must not lie in /home"),
+    Case("repository in what is backed up", {"backup_repository": "/var/lib/tutorial/b"}, "must not lie in /home"),
+    Case(
+        "option for ssh as a host",
+        {"backup_repository": "sftp:-oProxyCommand=x:/b", "backup_ssh_known_hosts": "x"},
+        "backup_repository must be sftp:USER@HOST:/PATH",
+    ),
+    Case("unknown SSH server", {"backup_repository": "sftp:me@nas:/b"}, "backup_ssh_known_hosts is empty; set it to"),
+    Case("short key of backups", {"backup_repository_password": MARK}, "backup_repository_password has fewer than 20"),
+    Case(
+        "credentials that aren't variables",
+        {"backup_repository_credentials": {"key id": MARK}},
+        "backup_repository_credentials must have names of environment variables",
+    ),
+    Case(
+        "password among the credentials",
+        {"backup_repository_credentials": {"RESTIC_PASSWORD": MARK}},
+        "backup_repository_credentials must not have restic's password",
+    ),
     Case("no time for backups", {"backup_calendar": ""}, "backup_calendar must be one line as OnCalendar= of"),
     Case(
         "private key for backups",
         {"backup_age_recipient": "AGE-SECRET-KEY-1" + MARK.upper()},
-        "backup_age_recipient must be a public key, age1",
+        "backup_age_recipient is gone, because restic encrypts every backup with backup_repository_password",
     ),
     Case(
         "names from before there was one role",

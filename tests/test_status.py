@@ -86,7 +86,7 @@ def facts(**other: Any) -> dict[str, Any]:
         "workers": {"celery@one": ["shop.tasks.sweep"]},
         "runs_known": True,
         "disks": [{"path": "/var/lib/shop", "size": 2**40, "free": 2**36}],
-        "backup": {"made": None, "timer_since": None, "failed": False},
+        "backup": {"made": None, "timer_since": None, "failed": False, "error": None, "check_error": None},
         "tasks": [task()],
         "expired_tokens": {"count": 0, "more": False, "oldest": None},
     } | other
@@ -177,8 +177,19 @@ def test_a_backup_is_missed_only_while_its_timer_is_on(
         "made": made and NOW - made,
         "timer_since": timer_since and NOW - timer_since,
         "failed": failed,
+        "error": None,
+        "check_error": None,
     }
     assert [problem[0] for problem in told(backup=backup)] == ([1] if warned else [])
+
+
+def test_a_failed_check_is_told_although_the_backups_go_well() -> None:
+    backup = facts()["backup"] | {
+        "made": NOW - HOUR,
+        "timer_since": NOW - 9 * HOUR,
+        "check_error": "pack 1a is damaged",
+    }
+    assert told(backup=backup) == [(1, "the last check of the backups failed")]
 
 
 def test_a_recent_restart_is_a_warning_and_an_old_one_is_none() -> None:
@@ -204,7 +215,7 @@ def test_columns_are_aligned() -> None:
 def lines_of(**other: Any) -> list[str]:
     """Return what would be printed of the facts: a line for each problem, and the screen."""
     found = facts(units=[unit("beat")], broker={}, **other)
-    found["backup"] |= {"newest": None, "count": 0}
+    found["backup"] |= {"newest": None}
     lines = [*map(str, problems.find_problems(found, SETTINGS)), *screen.screen(found)]
     return [words.printable(line) for line in lines]
 

@@ -3,7 +3,7 @@
 set -eu
 
 missing=
-for package in systemd podman crun netavark aardvark-dns iptables nftables uidmap mmdebstrap openssh-client postgresql \
+for package in systemd podman crun netavark aardvark-dns iptables nftables uidmap mmdebstrap openssh-client postgresql restic \
     python3-venv git make; do
     case $(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) in
         installed) ;;

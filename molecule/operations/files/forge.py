@@ -1,20 +1,20 @@
-"""Write a backup anew with another manifest, as a program of the same format would: `forge.py FROM TO NAME=JSON`."""
+"""Write a backup in the format before restic from `manifest.json` and `database` here, with a change: NAME=JSON."""
 
-import gzip
+import hashlib
 import io
 import json
 import sys
 import tarfile
+from pathlib import Path
 
-source, target, change = sys.argv[1:]
-name, _, value = change.partition("=")
-with tarfile.open(source) as old, gzip.open(target, "wb") as plain, tarfile.open(fileobj=plain, mode="w|") as new:
-    for member in old:
-        content = old.extractfile(member).read()
-        if member.name == "manifest.json":
-            manifest = json.loads(content)
-            manifest[name] = manifest[name] | json.loads(value) if name == "migrations" else json.loads(value)
-            content = json.dumps(manifest).encode()
-        info = tarfile.TarInfo(member.name)
-        info.size = len(content)
-        new.addfile(info, io.BytesIO(content))
+name, _, value = sys.argv[1].partition("=")
+manifest, content = json.loads(Path("manifest.json").read_text()), Path("database").read_bytes()
+manifest = {name: value for name, value in manifest.items() if name not in ("state_bytes", "database_bytes", "live")}
+manifest[name] = manifest[name] | json.loads(value) if name == "migrations" else json.loads(value)
+part = {"name": "database.sqlite3", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+manifest |= {"format": 1, "parts": [part]}
+with tarfile.open("/var/backups/tutorial/tutorial-forged.tar.gz", "w:gz") as archive:
+    for member, text in {"manifest.json": json.dumps(manifest).encode(), part["name"]: content}.items():
+        info = tarfile.TarInfo(member)
+        info.size = len(text)
+        archive.addfile(info, io.BytesIO(text))

@@ -1,7 +1,7 @@
-"""Back up an installation into one file, or restore it from one; `<app>-backup` calls it as root.
+"""Back up an installation with restic, or restore it; `<app>-backup` calls it as root.
 
-Written by Ansible (role backup): changes here are overwritten. It never opens the live database itself: what does is
-backup_database.py, run by `<app>-manage` as the service user and in the services' sandbox.
+Written by Ansible (role backup): changes here are overwritten. What opens the database is backup_database.py, run by
+`<app>-manage` as the service user and in its sandbox. restic runs as a user of its own that may read every file.
 """
 
 from __future__ import annotations
@@ -9,36 +9,37 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
-import gzip
 import hashlib
-import io
 import json
 import os
+import pwd
 import re
 import shutil
-import sqlite3
+import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
 import zlib
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn, cast
 
-FORMAT = 1
-STAMP = "%Y%m%dT%H%M%SZ"
 LIBRARY = Path(__file__).resolve().parent
-CHUNK = 1024 * 1024
+LOCK_SECONDS = 600
 # Above the broker's disk_free_limit of 512 MB, below which it blocks whoever publishes.
 LEFT_FREE = 600 * 1000 * 1000
-# Definitions hold their place in the database of the broker; a boot may be under way.
-BROKER_SECONDS = 60
-LOCK_SECONDS = 600
-
-Manifest = dict[str, Any]
+# Words of restic 0.14 and 0.18, and what they mean here.
+REASONS = {
+    "wrong password": "backup_repository_password doesn't open {repository}.",
+    "Is there a repository at": "There is no repository at {repository}: is its disk mounted, and its address right? "
+    "To begin with a new, empty one: sudo {app}-backup --init",
+    "already locked": "Another computer works on {repository}, or was cut off less than half an hour ago.",
+    "no space left": "The disk of {repository} is full.",
+    "no matching ID": "There is no such backup at {repository}; see sudo {app}-backup --list.",
+    "not found in snapshot": "It is no backup of {app}.",
+}
 
 
 class RefusedError(Exception):
@@ -46,144 +47,35 @@ class RefusedError(Exception):
 
 
 class Settings(NamedTuple):
-    """What /etc/<app>/backup.json says."""
+    """What settings.json says; all paths come from the role's vars."""
 
     app: str
-    folder: str
-    kept_days: int
-    age_recipient: str
-    # The app's own user of the broker on this host; empty if the broker is elsewhere.
-    broker_user: str
+    host: str  # the inventory's name, which a host that replaces this one bears as well
+    user: str
+    folder: str  # root's own: lock, status, what is staged, backups in the old format
+    state: str
+    current: str
+    manage: str
+    cache: str
+    repository: str  # without its password
+    keep: list[str]  # options of restic forget; none if the host may not remove backups
+    broker_user: str  # the app's own user of the broker on this host; empty if the broker is elsewhere
 
-    @property
-    def manage(self) -> str:
-        """The command that runs manage.py as the service user."""
-        return f"/usr/local/bin/{self.app}-manage"
-
-    @property
-    def credentials(self) -> Path:
-        """The folder with the app's secrets."""
-        return Path(f"/etc/{self.app}/credentials")
+    def path(self, name: str) -> Path:
+        """Return the path of something in root's own folder."""
+        return Path(self.folder, name)
 
     def release(self) -> str:
         """Return the id of the current release."""
         try:
-            return Path(os.readlink(f"/opt/{self.app}/current")).name
+            return Path(self.current).resolve(strict=True).name
         except FileNotFoundError:
             raise RefusedError(f"{self.app} has no current release yet, so there is nothing to back up.") from None
 
 
-# -- One backup --------------------------------------------------------------------------------------------------------
-
-
-def digest(file: IO[bytes], size: int | None = None, to: IO[bytes] | None = None) -> tuple[int, str]:
-    """Read a file to its end, but no more than `size` and a chunk; return its length and SHA-256."""
-    length, hashed = 0, hashlib.sha256()
-    while chunk := file.read(CHUNK):
-        length += len(chunk)
-        hashed.update(chunk)
-        if to:
-            to.write(chunk)
-        if size is not None and length > size:
-            break
-    return length, hashed.hexdigest()
-
-
-def read_manifest(path: Path) -> Manifest:
-    """Return what a backup says of itself, without checking the rest of it."""
-    try:
-        with gzip.open(path) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
-            return _manifest_in(archive)
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise RefusedError(f"{path.name} is damaged or no backup: {error}.") from None
-
-
-def _manifest_in(archive: tarfile.TarFile) -> Manifest:
-    first = archive.next()
-    file = archive.extractfile(first) if first and first.name == "manifest.json" else None
-    if file is None:
-        raise tarfile.ReadError("it doesn't begin with manifest.json")
-    try:
-        manifest: Manifest = json.loads(file.read(CHUNK * 64))
-        if manifest["format"] != FORMAT:
-            raise tarfile.ReadError(f"its format is {manifest['format']}, and this program knows {FORMAT}")
-    except (ValueError, TypeError, KeyError):
-        raise tarfile.ReadError("its manifest.json can't be read") from None
-    return manifest
-
-
-def verify(path: Path, database: IO[bytes] | None = None, others: Path | None = None) -> Manifest:
-    """Return the manifest of a backup that is whole.
-
-    Args:
-        path: the backup.
-        database: where the database is written to while it is read.
-        others: a folder for the other parts.
-
-    Raises:
-        RefusedError: it is truncated, changed or no backup.
-    """
-    with contextlib.ExitStack() as stack:
-        if database is None:
-            database = stack.enter_context(tempfile.NamedTemporaryFile(prefix="backup-"))
-        try:
-            plain = stack.enter_context(gzip.open(path))
-            with tarfile.open(fileobj=plain, mode="r|") as archive:
-                manifest = _manifest_in(archive)
-                _verify_parts(archive, {part["name"]: part for part in manifest["parts"]}, database, others)
-            # To the end, where gzip's own checksum is: it covers the manifest too.
-            while plain.read(CHUNK):
-                pass
-        except FileNotFoundError:
-            raise RefusedError(f"There is no file {path}.") from None
-        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-            raise RefusedError(f"{path.name} is damaged or no backup: {error}.") from None
-        database.flush()
-        if manifest["engine"] == "sqlite":
-            _check_sqlite(path.name, database.name)
-    return manifest
-
-
-def _verify_parts(
-    archive: tarfile.TarFile, wanted: dict[str, dict[str, Any]], database: IO[bytes], others: Path | None
-) -> None:
-    while member := archive.next():
-        part, file = wanted.pop(member.name, None), archive.extractfile(member)
-        if part is None or file is None:
-            raise tarfile.ReadError(f"it holds {member.name}, which its manifest doesn't name")
-        with contextlib.ExitStack() as stack:
-            to: IO[bytes] | None = None
-            if member.name.startswith("database."):
-                to = database
-            elif others:
-                to = stack.enter_context((others / Path(member.name).name).open("wb"))
-            if digest(file, part["size"], to) != (part["size"], part["sha256"]):
-                raise tarfile.ReadError(f"{member.name} isn't what was backed up")
-    if wanted:
-        raise tarfile.ReadError(f"it lacks {', '.join(wanted)}")
-
-
-def _check_sqlite(name: str, path: str) -> None:
-    # quick_check, because a full one needs the functions that Django brings for constraints and indexes.
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)) as connection:
-            connection.execute("PRAGMA trusted_schema=OFF")
-            connection.execute("PRAGMA ignore_check_constraints=ON")
-            (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.DatabaseError as error:
-        said = str(error)
-    if said != "ok":
-        raise RefusedError(f"The database in {name} is damaged: {said}.")
-
-
-def describe(manifest: Manifest) -> str:
-    """Return one line on what a backup holds."""
-    counts = tell(manifest["counts"])
-    reason = f", {manifest['reason']}" if manifest["reason"] else ""
-    return (
-        f"{manifest['app']} of {manifest['created']} on {manifest['host']}, release {manifest['release']}, "
-        f"{manifest['engine']}{reason} ({counts})"
-    )
+def say(text: str) -> None:
+    """Tell a person; standard output is for programs."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def tell(counts: dict[str, int]) -> str:
@@ -191,193 +83,430 @@ def tell(counts: dict[str, int]) -> str:
     return ", ".join(f"{name}: {count}" for name, count in counts.items())
 
 
-# -- The folder of backups ---------------------------------------------------------------------------------------------
-
-
-def backups(settings: Settings) -> list[tuple[datetime, Path]]:
-    """Return the backups with their moments, oldest first."""
-    pattern = re.compile(re.escape(settings.app) + r"-(\d{8}T\d{6}Z)-.+\.tar\.gz")
-    found = [(pattern.fullmatch(path.name), path) for path in Path(settings.folder).iterdir()]
-    return sorted((datetime.strptime(match[1], STAMP).replace(tzinfo=UTC), path) for match, path in found if match)
-
-
-def remove_old(settings: Settings) -> None:
-    """Remove backups that are older than is kept; the newest stays whatever its age."""
-    limit = datetime.now(UTC) - timedelta(days=settings.kept_days)
-    for moment, path in backups(settings)[:-1]:
-        if moment < limit:
-            path.unlink()
-            say(f"Removed {path.name}, which is older than {settings.kept_days} days.")
-
-
-def listed(settings: Settings) -> list[dict[str, Any]]:
-    """Return the backups for people and programs, oldest first."""
-    rows = []
-    for moment, path in backups(settings):
-        row = {"name": path.name, "created": f"{moment:%Y-%m-%d %H:%M:%S} UTC", "bytes": path.stat().st_size}
-        try:
-            manifest = read_manifest(path)
-            row |= {"release": manifest["release"], "reason": manifest["reason"]}
-        except RefusedError:
-            row |= {"release": "", "reason": "DAMAGED"}
-        rows.append(row)
-    return rows
-
-
-@contextlib.contextmanager
-def alone(settings: Settings) -> Iterator[Path]:
-    """Be the only run at work; yield a folder for it, of which nothing stays, not even after a kill."""
-    folder = Path(settings.folder)
-    with (folder / ".lock").open("w") as lock:
-        for waited in range(LOCK_SECONDS + 1):
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if waited == 0:
-                    say("Another run is at work: waiting for it.")
-                if waited == LOCK_SECONDS:
-                    raise RefusedError(f"Another run is still at work after {LOCK_SECONDS} seconds.") from None
-                time.sleep(1)
-        for left in folder.glob(".work-*"):
-            shutil.rmtree(left)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".work-") as work:
-            yield Path(work)
-
-
-def need_room(folder: Path, size: int, times: int) -> None:
-    """Refuse if so many times the size doesn't fit, with enough left over for the others on this disk."""
-    free, needed = shutil.disk_usage(folder).free, times * size + LEFT_FREE
+def need_room(folder: Path, size: int) -> None:
+    """Refuse if so many bytes don't fit, with enough left over for the others on this disk."""
+    free, needed = shutil.disk_usage(folder).free, size + LEFT_FREE
     if free < needed:
         raise RefusedError(
-            f"{folder.parent if folder.name.startswith('.') else folder} has {free // 10**6} MB free and "
-            f"{needed // 10**6} MB are needed; {LEFT_FREE // 10**6} of them stay free, so that the broker goes on."
+            f"{folder} has {free // 10**6} MB free and {needed // 10**6} MB are needed; "
+            f"{LEFT_FREE // 10**6} of them stay free, so that the broker goes on."
         )
 
 
-# -- Back up -----------------------------------------------------------------------------------------------------------
+def measure(folder: str, but: list[str], since: float) -> tuple[int, int]:
+    """Return how many bytes the files in a folder have, and how many of them came after a moment (seconds)."""
+    total = new = 0
+    for path in (os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names):
+        with contextlib.suppress(FileNotFoundError):
+            found = os.lstat(path)
+            size = 0 if path in but else found.st_size
+            total, new = total + size, new + (size if found.st_ctime >= since else 0)
+    return total, new
 
 
-def in_sandbox(settings: Settings, verb: str, given: dict[str, Any], **streams: Any) -> subprocess.Popen[bytes]:
-    """Start backup_database.py as the service user."""
-    code = (
-        f"import sys; sys.path.insert(0, {str(LIBRARY)!r}); sys.dont_write_bytecode = True\n"
-        f"import backup_database; backup_database.main({verb!r}, {json.dumps(given)!r})"
-    )
-    return subprocess.Popen([settings.manage, "shell", "--verbosity=0", "--command", code], **streams)
+class Backup:
+    """One run, alone: what it inherits its lock to keeps the next one waiting, too."""
 
+    def __init__(self, settings: Settings, secrets: Path) -> None:
+        self.settings, self.secrets = settings, secrets
+        self.lock = settings.path("lock").open("w")
+        for waited in range(LOCK_SECONDS + 1):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            if waited == 0:
+                say("Another run is at work: waiting for it.")
+            time.sleep(1)
+        else:
+            self.lock.close()
+            raise RefusedError(f"Another run is still at work after {LOCK_SECONDS} seconds.")
+        # What backup_database.py complains of, for as long as the run.
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115
+        self.restic_process: subprocess.Popen[bytes] | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._interrupt)
 
-def refuse_with(message: str, process: subprocess.Popen[bytes], errors: IO[bytes]) -> NoReturn:
-    """Raise what the sandboxed process said last."""
-    process.wait()
-    errors.seek(0)
-    lines = errors.read().decode(errors="replace").strip().splitlines() or [f"exit code {process.returncode}"]
-    raise RefusedError(f"{message}: {lines[-1]}")
+    def _interrupt(self, *_: object) -> None:
+        # restic removes its lock at SIGINT alone, and ends; a terminal or systemd has sent it that already.
+        if self.restic_process is None:
+            raise RefusedError("It was interrupted.")
+        with contextlib.suppress(PermissionError):
+            self.restic_process.send_signal(signal.SIGINT)
 
+    # -- restic --------------------------------------------------------------------------------------------------------
 
-def make_backup(settings: Settings, work: Path, reason: str) -> Path:
-    """Write a backup and return its path; until it is whole and safe on disk it has another name."""
-    release = settings.release()
-    parts = work / "parts"
-    parts.mkdir()
-    manifest: Manifest = {
-        "format": FORMAT,
-        "app": settings.app,
-        "release": release,
-        "created": "",
-        "host": os.uname().nodename,
-        "reason": " ".join(reason.split()),
-    }
-    manifest |= dump_database(settings, parts)
-    if settings.broker_user:
-        (parts / "broker_definitions.json").write_bytes(export_definitions())
-    if settings.age_recipient:
-        encrypt_credentials(settings, parts / "secrets.age")
-    manifest["parts"] = []
-    for path in sorted(parts.iterdir()):
-        with path.open("rb") as file:
-            size, sha256 = digest(file)
-        manifest["parts"].append({"name": path.name, "size": size, "sha256": sha256})
+    def command(self, *arguments: str) -> tuple[list[str], dict[str, str]]:
+        """Return the command and the environment that run restic as its user."""
+        user = self.settings.user
+        command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs"]
+        command += ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--", "restic"]
+        secrets = {name: (self.secrets / name).read_text(encoding="utf-8") for name in ("repository", "environment")}
+        if found := re.match(r"sftp:(?://)?([^/:@]+@)?(?:\[(.+)\]|([^/:@]+))(?::(\d+)/)?", secrets["repository"]):
+            user, address, name, port = found.groups()
+            options = ["IdentitiesOnly=yes", "BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=30"]
+            options += [f"UserKnownHostsFile={self.secrets / 'known_hosts'}", "ServerAliveInterval=30"]
+            ssh = ["ssh", "-F", "none", "-i", str(self.secrets / "ssh_key"), "-p", port or "22"]
+            ssh += [f"-o{option}" for option in options]
+            ssh += [(user or "") + (address or name), "-s", "sftp"]
+            command += ["--option", "sftp.command=" + " ".join(ssh)]
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "LC_ALL": "C.UTF-8",
+            "RESTIC_REPOSITORY_FILE": str(self.secrets / "repository"),
+            "RESTIC_PASSWORD_FILE": str(self.secrets / "password"),
+            "RESTIC_CACHE_DIR": self.settings.cache,
+            "GOMAXPROCS": str(max(1, (os.cpu_count() or 1) // 2)),
+        }
+        return [*command, *arguments], environment | json.loads(secrets["environment"])
 
-    partial = work / "partial.tar.gz"
-    with partial.open("xb") as file:
-        with tarfile.open(fileobj=file, mode="w:gz", compresslevel=6) as archive:
-            add(archive, "manifest.json", json.dumps(manifest, indent=2).encode())
-            for path in sorted(parts.iterdir()):
-                archive.add(path, path.name, filter=_as_root)
-        file.flush()
-        os.fsync(file.fileno())
-    shutil.rmtree(parts)
-    # Read back as a restore would: a disk that lies is noticed today.
-    with (work / "database").open("w+b") as database:
-        verify(partial, database)
-    (work / "database").unlink()
+    def restic(self, *arguments: str, to: Any = subprocess.PIPE, again: bool = True) -> tuple[int, str, str]:
+        """Run restic to its end; return its exit code, output and errors."""
+        command, environment = self.command(*arguments)
+        streams = {"stdin": subprocess.DEVNULL, "stdout": to, "stderr": subprocess.PIPE}
+        process = subprocess.Popen(command, env=environment, pass_fds=[self.lock.fileno()], **streams)
+        self.restic_process = process
+        output, errors = process.communicate()
+        self.restic_process = None
+        said = errors.decode(errors="replace")
+        if process.returncode and again and "already locked" in said:
+            # No restic of this host is at work, so a lock of this host is what a killed one has left.
+            self.restic("unlock", again=False)
+            return self.restic(*arguments, to=to, again=False)
+        return process.returncode, (output or b"").decode(errors="replace"), said
 
-    moment = datetime.fromisoformat(manifest["created"])
-    final = Path(settings.folder) / f"{settings.app}-{moment:{STAMP}}-{release}.tar.gz"
-    os.rename(partial, final)
-    sync_folder(final.parent)
-    return final
+    def refuse(self, code: int, errors: str) -> NoReturn:
+        """Raise one sentence on why restic failed, without secrets."""
+        for words, sentence in REASONS.items():
+            if words in errors:
+                raise RefusedError(sentence.format(repository=self.settings.repository, app=self.settings.app))
+        text = " ".join(line.strip() for line in errors.splitlines()[-3:] if line.strip()) or f"exit code {code}"
+        for secret in [
+            (self.secrets / "repository").read_text(encoding="utf-8"),
+            *json.loads((self.secrets / "environment").read_bytes()).values(),
+        ]:
+            text = text.replace(secret, "…")
+        raise RefusedError(f"restic failed at {self.settings.repository}: {text.removeprefix('Fatal: ')}")
 
+    def call(self, *arguments: str, to: Any = subprocess.PIPE) -> str:
+        """Return restic's output, or refuse."""
+        code, output, errors = self.restic(*arguments, to=to)
+        if code:
+            self.refuse(code, errors)
+        return output
 
-def sync_folder(folder: Path) -> None:
-    """Bring a rename to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+    def init(self) -> str:
+        """Make the folders of restic's user and the repository, if they aren't there."""
+        user = pwd.getpwnam(self.settings.user)
+        local = [self.settings.repository] if self.settings.repository.startswith("/") else []
+        for path in [self.settings.cache, *local]:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, 0o700)
+                os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+            # An uninstall has removed the user, and left the backups.
+            if os.lstat(path).st_uid != user.pw_uid and path.startswith(f"{self.settings.folder}/"):
+                for _, names, files, folder in os.fwalk(path):
+                    os.fchown(folder, user.pw_uid, user.pw_gid)
+                    for name in names + files:
+                        os.chown(name, user.pw_uid, user.pw_gid, dir_fd=folder, follow_symlinks=False)
+            if os.lstat(path).st_uid != user.pw_uid:
+                raise RefusedError(f"{path} must belong to the user {user.pw_name}.")
+        code, _, errors = self.restic("cat", "config")
+        if code == 0:
+            return f"Found {self.settings.repository}"
+        if "wrong password" in errors:
+            self.refuse(code, errors)
+        self.call("init")
+        return f"Made {self.settings.repository}"
 
+    def snapshots(self) -> list[dict[str, Any]]:
+        """Return the backups, oldest first, those in the old format before the others."""
+        old = sorted(self.settings.path("").glob(f"{self.settings.app}-*.tar.gz"))
+        rows = [{"id": path.name, "created": "", "host": "", "release": "", "reason": "old format"} for path in old]
+        for found in json.loads(self.call("snapshots", "--json", f"--tag=app:{self.settings.app}")):
+            tags = dict(tag.partition(":")[::2] for tag in found.get("tags") or [])
+            row = {"id": found["short_id"], "created": found["time"][:19] + "Z", "host": found["hostname"]}
+            incomplete = ["INCOMPLETE"] if "incomplete" in tags else []
+            reason = " ".join([*incomplete, tags.get("reason", "")])
+            rows.append(row | {"release": tags.get("release", ""), "reason": reason})
+        return rows
 
-def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Put a text into an archive."""
-    info = tarfile.TarInfo(name)
-    info.size, info.mode, info.mtime = len(content), 0o600, int(time.time())
-    archive.addfile(info, io.BytesIO(content))
+    def forget(self) -> None:
+        """Remove what the policy doesn't keep, and the space that nothing needs any more."""
+        if self.settings.keep:
+            which = [f"--host={self.settings.host}", f"--tag=app:{self.settings.app}", "--group-by=host"]
+            self.call("forget", "--quiet", "--prune", *which, *self.settings.keep)
 
+    # -- Back up -------------------------------------------------------------------------------------------------------
 
-def _as_root(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    info.uid = info.gid = 0
-    info.uname = info.gname = "root"
-    info.mode = 0o600
-    return info
+    def manage(self, verb: str, given: object, stdin: Any = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        """Start backup_database.py as the service user."""
+        code = (
+            f"import sys; sys.path.insert(0, {str(LIBRARY)!r}); sys.dont_write_bytecode = True\n"
+            f"import backup_database; backup_database.main({verb!r}, {json.dumps(given)!r})"
+        )
+        command = [self.settings.manage, "shell", "--verbosity=0", "--command", code]
+        self.errors.truncate(0)
+        return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=self.errors)
 
+    def ended(self, process: subprocess.Popen[bytes], message: str) -> None:
+        """Wait for the end of backup_database.py; refuse with its last words if it failed."""
+        if process.wait():
+            self.errors.seek(0)
+            lines = self.errors.read().decode(errors="replace").strip().splitlines() or [
+                f"exit code {process.returncode}"
+            ]
+            raise RefusedError(f"{message}: {lines[-1]}")
 
-def dump_database(settings: Settings, parts: Path) -> Manifest:
-    """Write the database and its schedule into the folder; return what the manifest says of them."""
-    with tempfile.TemporaryFile() as errors:
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": errors}
-        process = in_sandbox(settings, "dump", {"left_free": LEFT_FREE}, **streams)
-        copied = cast("IO[bytes]", process.stdout)
+    @contextlib.contextmanager
+    def staged(self, name: str) -> Iterator[Path]:
+        """Yield an empty folder of root's, of which nothing stays; what a killed run left goes first."""
+        folder = self.settings.path(name)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
         try:
-            # One line of JSON, then the database.
-            said: Manifest = json.loads(copied.readline() or "null")
-            if said is None:
-                refuse_with("The database can't be backed up", process, errors)
-            need_room(parts.parent, said.pop("size"), 2)
-            schedule = said.pop("schedule")
-            (parts / "schedule.json").write_text(json.dumps(schedule, indent=2) + "\n", encoding="utf-8")
-            suffix = {"sqlite": "sqlite3", "postgresql": "pgdump"}[said["engine"]]
-            with (parts / f"database.{suffix}").open("xb") as file:
-                shutil.copyfileobj(copied, file, CHUNK)
+            yield folder
         finally:
-            copied.close()
-            process.wait()
-        if process.returncode:
-            refuse_with("The database can't be backed up", process, errors)
-    return said
+            shutil.rmtree(folder)
+
+    def make(self, reason: str) -> str:
+        """Back up, and return the id of the snapshot."""
+        app, state = self.settings.app, self.settings.state
+        # A comma separates tags.
+        tags = {"app": app, "release": self.settings.release(), "reason": " ".join(reason.replace(",", ";").split())}
+        manifest: dict[str, Any] = tags | {"host": self.settings.host, "broker": bool(self.settings.broker_user)}
+        with self.staged("staged") as folder:
+            manifest |= self.dump_database(folder / "database")
+            if self.settings.broker_user:
+                (folder / "broker_definitions.json").write_bytes(export_definitions())
+            manifest["state_bytes"], new = measure(state, manifest["live"], self.noted().get("backup", {}).get("at", 0))
+            if self.settings.repository.startswith("/"):
+                need_room(Path(self.settings.repository), manifest["database_bytes"] + new)
+            (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+            # The live database, and what isn't worth it.
+            left_out = [re.sub(r"([*?[\\])", r"\\\1", path) for path in manifest["live"]]
+            left_out += [f"{state}/.restore", f"{state}/.backup-*", f"{state}/.migrating"]
+            options = [f"--host={self.settings.host}", *(f"--tag={name}:{value}" for name, value in tags.items())]
+            options += [f"--exclude={path}" for path in left_out]
+            code, output, errors = self.restic("backup", "--json", "--quiet", *options, str(folder), state)
+        # 3: a file couldn't be read. One that was deleted meanwhile might have been deleted before.
+        if code not in (0, 3):
+            self.refuse(code, errors)
+        snapshot = str(json.loads(output.strip().splitlines()[-1])["snapshot_id"])[:8]
+        items = [json.loads(line).get("item") for line in errors.splitlines() if line.startswith("{")]
+        missed = [item for item in items if item and os.path.lexists(item)]
+        if code and (missed or not items):
+            self.call("tag", "--add=incomplete:", snapshot)
+            raise RefusedError(f"The backup is incomplete, and tagged so; it lacks {', '.join(missed) or errors}.")
+        return snapshot
+
+    def dump_database(self, path: Path) -> dict[str, Any]:
+        """Write a copy of the database; return what the manifest says of it."""
+        process, message = self.manage("dump", {"left_free": LEFT_FREE}), "The database can't be backed up"
+        with cast("IO[bytes]", process.stdout) as copied:
+            # One line of JSON, then the database.
+            said: dict[str, Any] = json.loads(copied.readline() or "{}")
+            if said:
+                need_room(path.parent, said["database_bytes"])
+                with path.open("xb") as file:
+                    shutil.copyfileobj(copied, file)
+                    said["database_bytes"] = file.tell()
+        self.ended(process, message)
+        return said
+
+    def noted(self) -> dict[str, Any]:
+        """Return how the last runs ended."""
+        with contextlib.suppress(FileNotFoundError):
+            return dict(json.loads(self.settings.path("status.json").read_text(encoding="utf-8")))
+        return {}
+
+    @contextlib.contextmanager
+    def note(self, verb: str) -> Iterator[dict[str, Any]]:
+        """Note in status.json how a run ends: `at` is when one last went well, `failed` when one has failed since."""
+        entry: dict[str, Any] = {"at": int(time.time())}
+        try:
+            yield entry
+        except RefusedError as error:
+            entry = self.noted().get(verb, {}) | {"failed": entry["at"], "error": str(error)}
+            raise
+        finally:
+            noted, new = (
+                self.noted() | {"repository": self.settings.repository, verb: entry},
+                self.settings.path(".new"),
+            )
+            new.write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
+            new.chmod(0o644)
+            os.replace(new, self.settings.path("status.json"))
+
+    # -- Restore -------------------------------------------------------------------------------------------------------
+
+    def verify(self, source: str) -> dict[str, Any]:
+        """Read a backup to its last bit, and return its manifest."""
+        with self.staged("restored") as folder:
+            manifest = self.fetch(source, folder)
+        if not source.endswith(".tar.gz"):
+            self.call("dump", source, "/", to=subprocess.DEVNULL)
+        return manifest
+
+    def fetch(self, source: str, folder: Path) -> dict[str, Any]:
+        """Stage the parts of a backup but for the files of the state directory; return its manifest."""
+        if source.endswith(".tar.gz"):
+            return fetch_old(self.settings.path(Path(source).name), folder)
+        if not re.fullmatch("[0-9a-f]{8,64}", source):
+            raise RefusedError(f"{source} is not the id of a backup; see sudo {self.settings.app}-backup --list.")
+
+        def part(name: str) -> Path:
+            with (folder / name).open("xb") as file:
+                self.call("dump", source, str(self.settings.path("staged") / name), to=file)
+            return folder / name
+
+        manifest: dict[str, Any] = json.loads(part("manifest.json").read_bytes())
+        need_room(folder, manifest["database_bytes"])
+        part("database")
+        if manifest["broker"]:
+            part("broker_definitions.json")
+        return manifest
+
+    def plan(self, manifest: dict[str, Any]) -> str:
+        """Return what a restore would do here.
+
+        Raises:
+            RefusedError: the backup doesn't fit.
+        """
+        app, release, since = self.settings.app, self.settings.release(), manifest["created"]
+        if manifest["app"] != app:
+            raise RefusedError(f"It is a backup of {manifest['app']}, and {app} is installed here.")
+        process = self.manage("compare", manifest["migrations"])
+        output, _ = process.communicate()
+        self.ended(process, "The installed release can't be asked what it knows")
+        here = json.loads(output)
+        if here["engine"] != manifest["engine"]:
+            raise RefusedError(f"Its database is {manifest['engine']}, and {app} uses {here['engine']} here.")
+        if here["engine_version"] and manifest["engine_version"] > here["engine_version"]:
+            raise RefusedError(
+                f"It comes from PostgreSQL {manifest['engine_version']}, and the server here is the older "
+                f"{here['engine_version']}."
+            )
+        if here["unknown"]:
+            raise RefusedError(
+                f"Its schema is newer than release {release}, which doesn't know {', '.join(here['unknown'])}: "
+                f"deploy release {manifest['release']} or a later one first."
+            )
+        files = (
+            f"its {manifest['state_bytes'] // 1000} kB of files replace" if "state_bytes" in manifest else "it leaves"
+        )
+        lines = [
+            f"The backup is {describe(manifest)}.",
+            f"It replaces the current data: {tell(here['counts']) or 'a database that cannot be read'}; "
+            f"{files} those in {self.settings.state}.",
+            f"Users, passwords, sessions and tokens become those of {since}: what was deleted, ended or revoked since "
+            "is valid again. To end all sessions and tokens, add -e backup_restore_ends_sessions=true.",
+        ]
+        if here["pending"]:
+            lines.append(f"It is older than release {release}; these run on it: {', '.join(here['pending'])}.")
+        return "\n".join(lines)
+
+    def restore(self, source: str, *, discard: bool, ends_sessions: bool) -> None:
+        """Put the data of a backup in the place of the current ones, which stay if anything goes wrong."""
+        units = [f"{self.settings.app}-{service}.service" for service in ("web", "worker", "beat")]
+        active = [unit for unit in units if subprocess.run(["systemctl", "--quiet", "is-active", unit]).returncode == 0]
+        if active:
+            raise RefusedError(f"{', '.join(active)} would go on with the old data; playbooks/restore.yml stops them.")
+        with self.staged("restored") as folder:
+            manifest, safety = self.fetch(source, folder), None
+            say(self.plan(manifest))
+            if not discard:
+                try:
+                    with self.note("backup") as entry:
+                        safety = entry["id"] = self.make(f"before restoring {source}")
+                except RefusedError as error:
+                    raise RefusedError(
+                        f"The current data can't be kept: {error} To discard them, add "
+                        "-e backup_restore_discard_current=true."
+                    ) from None
+                say(f"The current data are in backup {safety}.")
+            # Before the database: what it adds harms nobody if the rest fails.
+            if self.settings.broker_user and (folder / "broker_definitions.json").exists():
+                import_definitions(self.settings.broker_user, folder / "broker_definitions.json")
+            self.load(source, folder, manifest, safety=safety, ends_sessions=ends_sessions)
+
+    def load(
+        self, source: str, folder: Path, manifest: dict[str, Any], *, safety: str | None, ends_sessions: bool = False
+    ) -> None:
+        """Load files and database; if what follows on that fails, load the safety backup."""
+        files = "state_bytes" in manifest
+        if files:
+            self.unpack(source, manifest["state_bytes"])
+        size = (folder / "database").stat().st_size
+        given = {"size": size, "left_free": LEFT_FREE, "engine": manifest["engine"], "discard": safety is None}
+        with (folder / "database").open("rb") as database:
+            process = self.manage("load", given | {"files": files, "ends_sessions": ends_sessions}, stdin=database)
+            # Printed when the new data are in place: from then on only another load brings the old ones back.
+            loaded = b"loaded" in process.communicate()[0].split()
+        lost = "The backup is loaded, but its migrations failed"
+        try:
+            self.ended(
+                process, lost if loaded and not safety else "The current data stay, because the backup can't be loaded"
+            )
+        except RefusedError:
+            if loaded and safety:
+                with self.staged("before") as before:
+                    self.load(safety, before, self.fetch(safety, before), safety=None)
+            raise
+
+    def unpack(self, source: str, size: int) -> None:
+        """Have the service user unpack the files of the state directory beside the current ones."""
+        given = {"size": size, "left_free": LEFT_FREE, "depth": len(Path(self.settings.state).parts) - 1}
+        process = self.manage("unpack", given, stdin=subprocess.PIPE)
+        with cast("IO[bytes]", process.stdin) as to:
+            code, _, errors = self.restic("dump", source, self.settings.state, to=to)
+        if code and process.wait() == 0:
+            self.refuse(code, errors)
+        self.ended(process, "The current data stay, because the files can't be unpacked")
+
+
+def describe(manifest: dict[str, Any]) -> str:
+    """Return one line on what a backup holds."""
+    reason = f", {manifest['reason']}" if manifest["reason"] else ""
+    return (
+        f"{manifest['app']} of {manifest['created']} on {manifest['host']}, release {manifest['release']}, "
+        f"{manifest['engine']}{reason} ({tell(manifest['counts'])})"
+    )
+
+
+def fetch_old(path: Path, folder: Path) -> dict[str, Any]:
+    """Stage the parts of a backup in the format before restic; return its manifest, without `state_bytes`."""
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            manifest: dict[str, Any] = json.load(cast("IO[bytes]", archive.extractfile("manifest.json")))
+            need_room(folder, sum(part["size"] for part in manifest["parts"]))
+            for part in manifest["parts"]:
+                name = "database" if part["name"].startswith("database.") else Path(part["name"]).name
+                with (folder / name).open("x+b") as file:
+                    shutil.copyfileobj(cast("IO[bytes]", archive.extractfile(part["name"])), file)
+                    file.seek(0)
+                    if hashlib.file_digest(file, "sha256").hexdigest() != part["sha256"]:
+                        raise tarfile.ReadError(f"{part['name']} isn't what was backed up")
+            # To the end, where gzip's own checksum is: it covers the manifest too.
+            while cast("IO[bytes]", archive.fileobj).read(2**20):
+                pass
+    except FileNotFoundError:
+        raise RefusedError(f"There is no file {path}.") from None
+    except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError, KeyError, TypeError) as error:
+        raise RefusedError(f"{path.name} is damaged or no backup: {error}.") from None
+    return manifest
+
+
+# -- The broker --------------------------------------------------------------------------------------------------------
 
 
 def rabbitmqctl(*arguments: str) -> bytes:
     """Run rabbitmqctl, and return its output."""
-    command = ["rabbitmqctl", "--quiet", f"--timeout={BROKER_SECONDS}", *arguments]
-    # rabbitmqctl minds its own timeout only once it is connected.
-    limit = 2 * BROKER_SECONDS
-    try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=limit)
-    except subprocess.TimeoutExpired:
-        raise RefusedError(f"rabbitmqctl {arguments[0]} took more than {limit} seconds.") from None
-    except subprocess.CalledProcessError as error:
-        lines = error.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {error.returncode}"]
-        raise RefusedError(f"rabbitmqctl {arguments[0]} failed: {' '.join(lines)}") from None
+    # A boot may be under way. rabbitmqctl minds its own timeout only once it is connected.
+    command = ["timeout", "120", "rabbitmqctl", "--quiet", "--timeout=60", *arguments]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode:
+        said = " ".join(done.stderr.decode(errors="replace").split()) or f"exit code {done.returncode}"
+        raise RefusedError(f"rabbitmqctl {arguments[0]} failed: {said}")
     return done.stdout
 
 
@@ -385,109 +514,6 @@ def export_definitions() -> bytes:
     """Return users, virtual hosts, policies, queues of the broker on this host."""
     definitions = rabbitmqctl("export_definitions", "-", "--format=json")
     return definitions[definitions.index(b"{") :]
-
-
-def encrypt_credentials(settings: Settings, path: Path) -> None:
-    """Write the credentials into a file that only the recipient's key opens."""
-    plain = io.BytesIO()
-    with tarfile.open(fileobj=plain, mode="w") as archive:
-        archive.add(settings.credentials, "credentials")
-    with path.open("xb") as file:
-        command = ["age", "--encrypt", "--recipient", settings.age_recipient]
-        done = subprocess.run(command, input=plain.getvalue(), stdout=file, stderr=subprocess.PIPE, check=False)
-    if done.returncode:
-        raise RefusedError(f"age refused backup_age_recipient: {done.stderr.decode(errors='replace').strip()}")
-
-
-# -- Restore -----------------------------------------------------------------------------------------------------------
-
-
-def plan(settings: Settings, manifest: Manifest) -> str:
-    """Return what a restore of this backup would do here.
-
-    Raises:
-        RefusedError: the backup doesn't fit.
-    """
-    if manifest["app"] != settings.app:
-        raise RefusedError(f"It is a backup of {manifest['app']}, and {settings.app} is installed here.")
-    release = settings.release()
-    with tempfile.TemporaryFile() as errors:
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": errors}
-        process = in_sandbox(settings, "compare", manifest["migrations"], **streams)
-        output, _ = process.communicate()
-        if process.returncode:
-            refuse_with("The installed release can't be asked what it knows", process, errors)
-    here = json.loads(output)
-    if here["engine"] != manifest["engine"]:
-        raise RefusedError(f"Its database is {manifest['engine']}, and {settings.app} uses {here['engine']} here.")
-    if here["engine_version"] and manifest["engine_version"] > here["engine_version"]:
-        raise RefusedError(
-            f"It comes from PostgreSQL {manifest['engine_version']}, and the server here is the older "
-            f"{here['engine_version']}."
-        )
-    if here["unknown"]:
-        raise RefusedError(
-            f"Its schema is newer than release {release}, which doesn't know {', '.join(here['unknown'])}: "
-            f"deploy release {manifest['release']} or a later one first."
-        )
-    present = tell(here["counts"]) or "a database that can't be read"
-    lines = [f"The backup is {describe(manifest)}.", f"It replaces the present data: {present}."]
-    if here["pending"]:
-        lines.append(f"It is older than release {release}; these run on it: {', '.join(here['pending'])}.")
-    return "\n".join(lines)
-
-
-def restore(settings: Settings, work: Path, path: Path, *, discard_present: bool) -> None:
-    """Put the data of a backup in the place of the present, which stays if anything goes wrong."""
-    active = [
-        unit
-        for unit in (f"{settings.app}-{service}.service" for service in ("web", "worker", "beat"))
-        if subprocess.run(["systemctl", "--quiet", "is-active", unit], check=False).returncode == 0
-    ]
-    if active:
-        raise RefusedError(f"{', '.join(active)} would go on with the old data; playbooks/restore.yml stops them.")
-    others = work / "others"
-    others.mkdir()
-    need_room(work, sum(part["size"] for part in read_manifest(path)["parts"]), 1)
-    with (work / "restored").open("w+b") as database:
-        manifest = verify(path, database, others)
-        say(plan(settings, manifest))
-        safety = None
-        if not discard_present:
-            try:
-                (work / "safety").mkdir()
-                safety = make_backup(settings, work / "safety", f"before restoring {path.name}")
-            except RefusedError as error:
-                raise RefusedError(
-                    f"The present data can't be kept: {error} To give them up, add "
-                    "-e backup_restore_discard_present=true."
-                ) from None
-            say(f"The present data are kept in {safety}.")
-        # Before the database: what it adds harms nobody if the rest fails.
-        if settings.broker_user and (others / "broker_definitions.json").exists():
-            import_definitions(settings, (others / "broker_definitions.json").read_bytes())
-        database.seek(0)
-        load(settings, work, database, manifest, safety)
-
-
-def load(settings: Settings, work: Path, database: IO[bytes], manifest: Manifest, safety: Path | None) -> None:
-    """Load the database; if the migrations fail that follow, load the safety backup."""
-    size = os.fstat(database.fileno()).st_size
-    given = {"size": size, "left_free": LEFT_FREE, "engine": manifest["engine"], "discard_present": safety is None}
-    with tempfile.TemporaryFile() as errors:
-        process = in_sandbox(settings, "load", given, stdin=database, stdout=subprocess.PIPE, stderr=errors)
-        said, _ = process.communicate()
-        if process.returncode == 0:
-            return
-        # Printed when the new data are in place: from then on only another load brings the old ones back.
-        if b"loaded" in said.split():
-            if safety is None:
-                refuse_with("The backup is loaded, but its migrations failed", process, errors)
-            with (work / "before").open("w+b") as before:
-                older = verify(safety, before)
-                before.seek(0)
-                load(settings, work, before, older, None)
-        refuse_with("The present data stay, because the backup can't be loaded", process, errors)
 
 
 def wanted_definitions(found: dict[str, Any], broker_user: str) -> dict[str, Any]:
@@ -508,50 +534,37 @@ def wanted_definitions(found: dict[str, Any], broker_user: str) -> dict[str, Any
     return wanted
 
 
-def import_definitions(settings: Settings, definitions: bytes) -> None:
+def import_definitions(broker_user: str, definitions: Path) -> None:
     """Add to the broker what it knew; what it has stays."""
-    # RabbitMQ 4 hangs on standard input. A file of its own: rabbitmqctl runs as the user rabbitmq.
-    path = Path(f"/run/{settings.app}-broker-definitions.json")
-    path.unlink(missing_ok=True)
-    try:
-        wanted = wanted_definitions(json.loads(definitions), settings.broker_user)
-        path.write_text(json.dumps(wanted), encoding="utf-8")
-        shutil.chown(path, "rabbitmq")
-        rabbitmqctl("import_definitions", str(path), "--format=json")
-    finally:
-        path.unlink(missing_ok=True)
+    # RabbitMQ 4 hangs on standard input, and rabbitmqctl runs as the user rabbitmq.
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir="/run") as file:
+        json.dump(wanted_definitions(json.loads(definitions.read_bytes()), broker_user), file)
+        file.flush()
+        os.fchown(file.fileno(), pwd.getpwnam("rabbitmq").pw_uid, -1)
+        rabbitmqctl("import_definitions", file.name, "--format=json")
 
 
 # -- Command line ------------------------------------------------------------------------------------------------------
 
 
-def say(text: str) -> None:
-    """Tell a person; standard output is for programs."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def table(rows: Iterable[dict[str, Any]]) -> str:
-    """Return the list of backups for a person."""
-    lines = [
-        f"{row['name']}  {row['created']}  release {row['release'] or '?'}  {row['bytes'] / 1000:,.0f} kB  "
-        f"{row['reason']}".rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines) or "There is no backup yet."
-
-
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Return what the command line says."""
-    parser = argparse.ArgumentParser(description="Back up now, and print the path of the new backup.")
+    parser = argparse.ArgumentParser(description="Back up now, and print the id of the new backup.")
     parser.add_argument("--settings", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--reason", default="", metavar="TEXT", help="what the backup is for; stands in its manifest")
+    parser.add_argument("--secrets", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--reason", default="by hand", metavar="TEXT", help="what the backup is for; one of its tags")
     parser.add_argument("--json", action="store_true", help="with --list and --verify: print JSON")
     verbs = parser.add_mutually_exclusive_group()
     verbs.add_argument("--list", action="store_true", help="list the backups, oldest first")
-    verbs.add_argument("--verify", metavar="FILE", help="check that a backup is whole")
-    verbs.add_argument("--plan", action="store_true", help="say what restoring the manifest on standard input would do")
-    verbs.add_argument("--restore", metavar="FILE", help="what playbooks/restore.yml calls, the services being stopped")
-    parser.add_argument("--discard-present", action="store_true", help="with --restore: no backup of what is replaced")
+    verbs.add_argument("--verify", metavar="ID", help="read one to its last bit, and say what it holds")
+    verbs.add_argument("--plan", metavar="ID", help="the same, and say what restoring it would do")
+    verbs.add_argument("--restore", metavar="ID", help="what playbooks/restore.yml calls, the services being stopped")
+    verbs.add_argument("--init", action="store_true", help="make the repository if there is none")
+    verbs.add_argument("--check", action="store_true", help="check the repository, and a twentieth of its data")
+    verbs.add_argument("--prune", action="store_true", help="remove the backups that needn't be kept any longer")
+    verbs.add_argument("--restic", nargs=argparse.REMAINDER, help="run restic with these arguments")
+    parser.add_argument("--discard-current", action="store_true", help="with --restore: no backup of what is replaced")
+    parser.add_argument("--end-sessions", action="store_true", help="with --restore: end all sessions and tokens")
     return parser.parse_args(arguments)
 
 
@@ -561,40 +574,48 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         RefusedError: it can't be done.
     """
-    settings = Settings(**json.loads(options.settings.read_text(encoding="utf-8"))) if options.settings else None
-
-    def found(name: str) -> Path:
-        return Path(settings.folder if settings else "", name)
-
-    if options.verify:
-        manifest = verify(found(options.verify))
-        print(json.dumps(manifest) if options.json else f"{options.verify} is whole: {describe(manifest)}")
-        return
-    if settings is None or os.geteuid() != 0:
+    if options.settings is None or os.geteuid() != 0:
         raise RefusedError("Run it as root on the host, by its own name: sudo <app>-backup.")
+    settings = Settings(**json.loads(options.settings.read_text(encoding="utf-8")))
+    backup = Backup(settings, options.secrets or options.settings.parent)
     if options.list:
-        rows = listed(settings)
-        print(json.dumps(rows) if options.json else table(rows))
-    elif options.plan:
-        print(plan(settings, json.load(sys.stdin)))
+        rows = backup.snapshots()
+        lines = [
+            f"{row['id']}  {row['created']}  {row['host']}  release {row['release']}  {row['reason']}" for row in rows
+        ]
+        print(json.dumps(rows) if options.json else "\n".join(lines) or "There is no backup yet.")
+    elif options.verify or options.plan:
+        manifest = backup.verify(options.verify or options.plan)
+        whole = json.dumps(manifest) if options.json else f"{options.verify} is whole: {describe(manifest)}"
+        print(backup.plan(manifest) if options.plan else whole)
     elif options.restore:
-        with alone(settings) as work:
-            restore(settings, work, found(options.restore), discard_present=options.discard_present)
-            remove_old(settings)
+        backup.restore(options.restore, discard=options.discard_current, ends_sessions=options.end_sessions)
         print(f"Restored {options.restore}")
+    elif options.init:
+        with backup.note("init"):
+            print(backup.init())
+    elif options.check:
+        with backup.note("check"):
+            backup.call("check", "--quiet", "--read-data-subset=5%")
+    elif options.prune:
+        with backup.note("prune"):
+            backup.forget()
+    elif options.restic is not None:
+        command, environment = backup.command(*options.restic)
+        sys.exit(subprocess.run(command, env=environment, pass_fds=[backup.lock.fileno()], check=False).returncode)
     else:
-        with alone(settings) as work:
-            path = make_backup(settings, work, options.reason)
-            remove_old(settings)
-        print(path)
+        with backup.note("backup") as entry:
+            entry["id"] = backup.make(options.reason)
+        print(entry["id"])
 
 
 def main() -> None:
     """Run the command; a refusal is one sentence and exit code 1."""
     os.umask(0o077)
+    os.nice(10)
     try:
         run(parse(sys.argv[1:]))
-    except RefusedError as error:
+    except (RefusedError, OSError) as error:
         sys.exit(f"Refused: {error}")
 
 

@@ -3,7 +3,6 @@
 Works in any Django project with django_celery_beat. Written by Ansible (role backup): changes here are overwritten.
 """
 
-import io
 import json
 import os
 import shutil
@@ -23,14 +22,26 @@ from django.db import connections, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+
+def oauth_model(name: str) -> str:
+    """Return which model a project has for one of the toolkit's."""
+    return str(getattr(settings, f"OAUTH2_PROVIDER_{name}_MODEL", f"oauth2_provider.{name.replace('_', '')}"))
+
+
 # In the order in which they are told.
 COUNTED = (
     settings.AUTH_USER_MODEL,
-    getattr(settings, "OAUTH2_PROVIDER_APPLICATION_MODEL", "oauth2_provider.Application"),
-    getattr(settings, "OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL", "oauth2_provider.AccessToken"),
-    getattr(settings, "OAUTH2_PROVIDER_REFRESH_TOKEN_MODEL", "oauth2_provider.RefreshToken"),
+    *(oauth_model(name) for name in ("APPLICATION", "ACCESS_TOKEN", "REFRESH_TOKEN")),
     "django_celery_beat.PeriodicTask",
 )
+# What somebody gets in with, without a password.
+SESSIONS = (
+    *(oauth_model(name) for name in ("REFRESH_TOKEN", "ACCESS_TOKEN", "ID_TOKEN", "GRANT", "DEVICE_GRANT")),
+    "sessions.Session",
+)
+STATE = Path(os.environ["STATE_DIRECTORY"])
+# Of a restore: `files` are unpacked here, `old` ones are kept until the new data is in place.
+UNPACKED = STATE / ".restore"
 # libpq's names of what Django calls otherwise; none of them is secret.
 LIBPQ = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "NAME": "PGDATABASE"}
 LIBPQ_OPTIONS = {
@@ -67,13 +78,13 @@ END $$;
 
 
 def main(verb: str, given: str) -> None:
-    """Dump the database, compare its schema, or load it; whatever the project prints goes to standard error."""
+    """Do what a verb says; whatever the project prints goes to standard error."""
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     connection = connections["default"]
     if connection.vendor not in {"sqlite", "postgresql"}:
         sys.exit(f"only SQLite and PostgreSQL can be backed up, and this is {connection.vendor}.")
-    verbs = {"dump": dump, "compare": compare, "load": load}
+    verbs = {"dump": dump, "compare": compare, "unpack": unpack, "load": load}
     verbs[verb](output, json.loads(given))
     output.close()
 
@@ -110,24 +121,21 @@ def counts() -> dict[str, int]:
 
 
 def contents() -> dict[str, Any]:
-    """Return what the manifest says of the database, and the schedule as a fixture."""
+    """Return what the manifest says of the database."""
     # What the release doesn't know, an app that the project once had, doesn't matter to the next one either.
     migrations = applied_migrations() & known_migrations()
     if not migrations:
         sys.exit("the database has no migrations, so there is nothing in it to back up.")
-    schedule = io.StringIO()
-    call_command("dumpdata", "django_celery_beat", database="default", stdout=schedule)
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "engine": connections["default"].vendor,
         "migrations": {app: [n for a, n in sorted(migrations) if a == app] for app, _ in sorted(migrations)},
         "counts": counts(),
-        "schedule": json.loads(schedule.getvalue()),
     }
 
 
 def compare(output: IO[bytes], migrations: dict[str, list[str]]) -> None:
-    """Hold a backup's migrations against the release's, and tell what the present data are."""
+    """Hold a backup's migrations against the release's, and tell what the current data are."""
     connection, known = connections["default"], known_migrations()
     theirs = {(app, name) for app, names in migrations.items() for name in names}
     here: dict[str, Any] = {"engine": connection.vendor, "engine_version": 0, "counts": {}}
@@ -155,10 +163,12 @@ def dump(output: IO[bytes], given: dict[str, Any]) -> None:
 
 @contextmanager
 def work_folder(database: Path) -> Iterator[Path]:
-    """Yield a folder beside the SQLite file; what a killed run left is removed first."""
-    for left in database.parent.glob(".backup-*"):
+    """Yield a folder on the SQLite file's disk; what a killed run left is removed first."""
+    # Not beside a file deeper in the state directory, whose folder a restore replaces.
+    parent = STATE if STATE in database.parents else database.parent
+    for left in parent.glob(".backup-*"):
         shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(dir=database.parent, prefix=".backup-") as folder:
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".backup-") as folder:
         yield Path(folder)
 
 
@@ -177,11 +187,16 @@ def sqlite_path() -> Path:
     return Path(name)
 
 
+def logs_of(path: Path) -> list[Path]:
+    """Return the files that SQLite has beside a database that is open, or was when it was killed."""
+    return [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
+
+
 def use_file(path: Path) -> Any:
     """Make another SQLite file the default database, with the project's own options; return the connection."""
-    present = connections["default"]
-    present.close()
-    connections["default"] = type(present)({**present.settings_dict, "NAME": str(path)}, alias="default")
+    current = connections["default"]
+    current.close()
+    connections["default"] = type(current)({**current.settings_dict, "NAME": str(path)}, alias="default")
     return connections["default"]
 
 
@@ -216,7 +231,8 @@ def dump_sqlite(output: IO[bytes], left_free: int) -> None:
         found = contents()
         one_value(f"PRAGMA journal_mode={mode}")
         connection.close()
-        write_json(output, {**found, "engine_version": 0, "size": copy.stat().st_size})
+        live = [str(log) for log in (path, *logs_of(path))]
+        write_json(output, {**found, "engine_version": 0, "database_bytes": copy.stat().st_size, "live": live})
         with copy.open("rb") as file:
             shutil.copyfileobj(file, output)
 
@@ -262,7 +278,8 @@ def dump_postgresql(output: IO[bytes], left_free: int) -> None:
         # pg_dump sees what this transaction sees, so the manifest is true.
         snapshot = one_value("SELECT pg_export_snapshot()")
         size = one_value("SELECT pg_database_size(current_database())")
-        write_json(output, {**contents(), "engine_version": server_version(), "size": size})
+        found = {"engine_version": server_version(), "database_bytes": size, "live": []}
+        write_json(output, contents() | found)
         subprocess.run(
             [program, "--format=custom", "--no-password", f"--snapshot={snapshot}", "--lock-wait-timeout=60s"],
             env=environment,
@@ -274,21 +291,82 @@ def dump_postgresql(output: IO[bytes], left_free: int) -> None:
 # -- Load --------------------------------------------------------------------------------------------------------------
 
 
+def unpack(_output: IO[bytes], given: dict[str, Any]) -> None:
+    """Unpack the files on standard input, on the disk of the state directory."""
+    if (UNPACKED / "old").exists():
+        put_back()
+    shutil.rmtree(UNPACKED, ignore_errors=True)
+    (UNPACKED / "files").mkdir(parents=True)
+    need_room(STATE, given["size"], given["left_free"])
+    options = [f"--directory={UNPACKED / 'files'}", f"--strip-components={given['depth']}", "--preserve-permissions"]
+    done = subprocess.run(["/usr/bin/tar", "--extract", "--no-same-owner", *options], stdin=sys.stdin, check=False)
+    if done.returncode:
+        shutil.rmtree(UNPACKED)
+        sys.exit(1)
+
+
+def move(source: Path, target: Path) -> None:
+    """Move what is in a folder, but for the live database and what runs work with."""
+    database = sqlite_path() if connections["default"].vendor == "sqlite" else UNPACKED
+    live = {UNPACKED, STATE / ".migrating", database, *logs_of(database)}
+    for entry in list(source.iterdir()):
+        if entry not in live and not entry.name.startswith(".backup-"):
+            entry.rename(target / entry.name)
+
+
+def put_back() -> None:
+    """Put the files back that were there before a restore that broke off."""
+    # Without this mark not all of the old ones were away yet, and no new one was there.
+    if (UNPACKED / "moved").exists():
+        move(STATE, UNPACKED / "files")
+        (UNPACKED / "moved").unlink()
+    move(UNPACKED / "old", STATE)
+    (UNPACKED / "old").rmdir()
+
+
+@contextmanager
+def files_replaced(wanted: bool) -> Iterator[None]:
+    """Put the unpacked files in the place of the current ones, which come back if what is done meanwhile fails."""
+    if not wanted:
+        yield
+        return
+    try:
+        (UNPACKED / "old").mkdir()
+        move(STATE, UNPACKED / "old")
+        (UNPACKED / "moved").touch()
+        move(UNPACKED / "files", STATE)
+        yield
+    except BaseException:
+        put_back()
+        raise
+    shutil.rmtree(UNPACKED)
+
+
 def load(output: IO[bytes], given: dict[str, Any]) -> None:
-    """Replace the database by the one on standard input, and migrate it to what the release wants."""
+    """Replace the database by the one on standard input and the files by the unpacked ones; migrate the database."""
     if given["engine"] != connections["default"].vendor:
         sys.exit(f"the backup is {given['engine']}.")
     loads: dict[str, Callable[..., None]] = {"sqlite": load_sqlite, "postgresql": load_postgresql}
-    loads[given["engine"]](output, given)
+    try:
+        loads[given["engine"]](output, given)
+    finally:
+        if not (UNPACKED / "old").exists():
+            shutil.rmtree(UNPACKED, ignore_errors=True)
 
 
-def migrate() -> None:
-    """Migrate; without anything to do, what the project ensures after each migrate is seen to."""
+def adapt(given: dict[str, Any]) -> None:
+    """Migrate to what the release wants, and end all sessions if that is wanted."""
+    # Without anything to do, what the project ensures after each migrate is ensured.
     call_command("migrate", interactive=False, verbosity=0, database="default")
+    for name in SESSIONS if given["ends_sessions"] else ():
+        with suppress(LookupError):
+            rows = apps.get_model(name)._base_manager.using("default")
+            while keys := list(rows.values_list("pk", flat=True)[:5000]):
+                rows.filter(pk__in=keys).delete()
 
 
 def load_sqlite(output: IO[bytes], given: dict[str, Any]) -> None:
-    """Prepare a new file beside the present one; its rename is the moment from which on it counts."""
+    """Prepare a new file beside the current one; its rename is the moment from which on it counts."""
     path = sqlite_path()
     with work_folder(path) as folder:
         need_room(folder, given["size"], given["left_free"])
@@ -299,25 +377,23 @@ def load_sqlite(output: IO[bytes], given: dict[str, Any]) -> None:
             sys.exit("not all of it arrived.")
         use_file(new)
         refuse_damage("the backup's database")
-        migrate()
+        adapt(given)
         # The last one to close a file takes its log into it.
         connections["default"].close()
-        if path.exists() and not given["discard_present"]:
+        if path.exists() and not given["discard"]:
             use_file(path)
             one_value("PRAGMA wal_checkpoint(TRUNCATE)")
             connections["default"].close()
-        logs = [path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", "-journal")]
-        if not given["discard_present"] and any(log.exists() for log in logs):
+        if not given["discard"] and any(log.exists() for log in logs_of(path)):
             sys.exit(f"another process has {path} open; stop it first.")
         with new.open("rb+") as file:
             os.fsync(file.fileno())
-        # SQLite would play an old log into the new file.
-        for log in logs:
-            log.unlink(missing_ok=True)
-        os.replace(new, path)
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        with files_replaced(given["files"]):
+            # SQLite would play an old log into the new file.
+            for log in logs_of(path):
+                log.unlink(missing_ok=True)
+            os.replace(new, path)
+            os.sync()
     output.write(b"loaded\n")
 
 
@@ -332,7 +408,7 @@ def known_head(script: Iterable[bytes], known: set[bytes]) -> Iterator[bytes]:
 
 
 def load_postgresql(output: IO[bytes], given: dict[str, Any]) -> None:
-    """Replace everything in one transaction, so that a failure leaves the present data."""
+    """Replace everything in one transaction, so that a failure leaves the current data."""
     program, psql = postgresql_program("pg_restore"), postgresql_program("psql")
     with connections["default"].cursor() as cursor:
         cursor.execute("SELECT name FROM pg_settings")
@@ -365,6 +441,7 @@ def load_postgresql(output: IO[bytes], given: dict[str, Any]) -> None:
             sys.exit(1)
     output.write(b"loaded\n")
     output.flush()
-    migrate()
+    with files_replaced(given["files"]):
+        adapt(given)
     with connections["default"].cursor() as cursor:
         cursor.execute("ANALYZE")

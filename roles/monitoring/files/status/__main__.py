@@ -95,7 +95,9 @@ def gather(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
         ],
         "broker": checks.result("broker", {}),
         "disks": checks.result("disks", []),
-        "backup": checks.result("backup", {"count": 0, "newest": None, "made": None})
+        "backup": checks.result(
+            "backup", dict.fromkeys(("repository", "newest", "made", "error", "checked", "check_error"))
+        )
         | {
             "timer_since": timer["since"] if timer else None,
             "failed": bool(last_backup and last_backup["state"] == "failed"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import urllib.error
@@ -29,11 +30,20 @@ def read_disks(paths: list[str]) -> list[dict[str, Any]]:
 
 
 def read_backup(app: str) -> dict[str, Any]:
-    """Return the newest backup on this host, if there is one."""
-    found = sorted(Path(f"/var/backups/{app}").glob(f"{app}-*.tar.gz"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        return {"count": 0, "newest": None, "made": None}
-    return {"count": len(found), "newest": found[-1].name, "made": int(found[-1].stat().st_mtime)}
+    """Return what the program for backups has noted on this host, moments in seconds since the epoch."""
+    try:
+        noted = json.loads(Path(f"/var/backups/{app}/status.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        noted = {}
+    backup, check = noted.get("backup", {}), noted.get("check", {})
+    return {
+        "repository": noted.get("repository"),
+        "newest": backup.get("id"),
+        "made": backup.get("at"),
+        "error": backup.get("error"),
+        "checked": check.get("at"),
+        "check_error": check.get("error"),
+    }
 
 
 def read_web(web: dict[str, Any]) -> dict[str, Any]:

@@ -265,7 +265,10 @@ def _backup(facts: dict[str, Any], settings: dict[str, Any]) -> Iterator[Problem
         age = f"{(facts['at'] - backup['made']) / 3600:.0f} hours old" if backup["made"] else "not there"
         yield Problem(WARNING, f"the newest backup is {age}", "what came since would be lost with the host", do)
     elif backup["failed"]:
-        yield Problem(WARNING, "the last backup failed", "what came since would be lost with the host", do)
+        yield Problem(WARNING, "the last backup failed", backup["error"] or "it was cut off", do)
+    if backup["check_error"]:
+        do = f"sudo {settings['app']}-backup --check"
+        yield Problem(WARNING, "the last check of the backups failed", backup["check_error"], do)
 
 
 def _active(facts: dict[str, Any], service: str) -> bool:

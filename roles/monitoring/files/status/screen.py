@@ -187,7 +187,9 @@ def _backup(facts: dict[str, Any]) -> Iterator[str]:
     backup = facts["backup"]
     timer = "the timer is on" if backup["timer_since"] else "no timer makes any"
     if backup["made"]:
-        yield f"{backup['newest']}, {age(facts['at'] - backup['made'])} old; {backup['count']} kept; {timer}"
+        checked = f"checked {age(facts['at'] - backup['checked'])} ago" if backup["checked"] else "not checked yet"
+        yield f"{backup['newest']}, {age(facts['at'] - backup['made'])} old; {timer}"
+        yield f"in {backup['repository']}, {checked}"
     else:
         yield f"none yet; {timer}"
 
