@@ -1,6 +1,7 @@
 """The units as systemd reads them, without a host: what they may do, and that they always come back."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -133,3 +134,31 @@ def test_worker_and_beat_note_runs_where_nobody_else_may_look(root: Path) -> Non
         assert (found["RuntimeDirectoryMode"], found["RuntimeDirectoryPreserve"]) == ("0700", "restart")
         folders.append(found["RuntimeDirectory"])
     assert folders == ["tutorial-worker", "tutorial-beat"]
+
+
+@pytest.mark.parametrize("unit", [*OWN, "rabbitmq-server.service", "backup-tutorial.service"])
+def test_no_unit_needs_a_path_that_debian_lacks_on_another_architecture(root: Path, unit: str) -> None:
+    """A path that isn't there ends the start of a unit with 226/NAMESPACE; arm64, for one, has no /lib64."""
+    system = root / "etc/systemd/system"
+    dropins = [*system.glob(f"{unit}.d/*.conf"), *system.glob("tutorial-.service.d/*.conf")]
+    everywhere = (
+        "/",
+        "/bin",
+        "/lib",
+        "/sbin",
+        "/usr",
+        "/opt/tutorial",
+        "/etc/tutorial",
+        "/var",
+        "/run",
+        "/proc",
+    )
+    lines = [line for file in [system / unit, *dropins] for line in file.read_text().splitlines()]
+    lists = [line.split("=", 1)[1] for line in lines if re.match("(?!Credential|Runtime)[A-Za-z]+Paths=", line)]
+    for path in " ".join(lists).split():
+        assert path.startswith("-") or path in everywhere or path.startswith(("/var/", "/etc/tutorial/")), path
+    assert any("ExecPaths" in line for line in lines) or unit == "backup-tutorial.service"
+
+
+def test_the_web_sockets_address_may_come_late(root: Path) -> None:
+    assert settings(root, "tutorial-web.socket")["FreeBind"] == "yes"
