@@ -2,6 +2,7 @@
 
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, identify_hasher
 from django.core.exceptions import ValidationError
+from oauth2_provider.models import get_application_model
 
 SHORTEST = 32  # characters: 128 bits as hexadecimal digits, the least that a random secret may have
 FEWEST = 10  # different characters among them; random ones all but never have fewer
@@ -21,8 +22,11 @@ class ClientSecretHasher(PBKDF2PasswordHasher):
 def validate_client_secret(secret: str) -> None:
     """Refuse a secret that somebody made up; one round of hashing would not protect it.
 
+    What looks like a hash would be stored as it is, in plain text; so only a stored one passes, as when an
+    application is edited.
+
     Raises:
-        ValidationError: it is short, monotonous or has blanks, and is not the hash of a stored secret.
+        ValidationError: it is short, monotonous, has blanks, or looks like a hash that isn't stored.
     """
     try:
         identify_hasher(secret)
@@ -34,3 +38,9 @@ def validate_client_secret(secret: str) -> None:
                 code="weak_client_secret",
                 params={"shortest": SHORTEST, "fewest": FEWEST},
             ) from None
+    else:
+        if not get_application_model().objects.filter(client_secret=secret).exists():
+            raise ValidationError(
+                "A client secret must not look like a hash. Leave it as it was generated.",
+                code="hashed_client_secret",
+            )
