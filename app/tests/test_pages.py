@@ -113,6 +113,8 @@ def test_healthz_is_ok_without_a_login_and_never_cached(client: Client) -> None:
 
     assert (response.status_code, response.text) == (200, "ok")
     assert "no-store" in response.headers["Cache-Control"]
+    head = client.head("/healthz")
+    assert (head.status_code, head.content) == (200, b"")
     assert client.post("/healthz").status_code == 405
 
 

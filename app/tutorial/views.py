@@ -7,7 +7,7 @@ from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 from oauth2_provider.views.generic import ProtectedResourceView
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class ApiHello(ProtectedResourceView):
 
 
 @never_cache
-@require_GET
+@require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
     """Answer 200 `ok` if the database answers and was migrated, else 503; the reason goes to the log only."""
     try:
