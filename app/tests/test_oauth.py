@@ -104,18 +104,36 @@ def test_client_secret_is_stored_hashed(application: Application) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer unknown"}])
-def test_resource_is_closed_without_a_valid_token(client: Client, headers: dict[str, str]) -> None:
-    response = client.get("/api/hello", headers=headers)
+def test_resource_tells_a_client_what_it_lacks(client: Client) -> None:
+    nothing = hello_with(client)
+    assert nothing.status_code == 401
+    assert nothing.headers["WWW-Authenticate"] == f"Bearer {METADATA}"
+    unknown = hello_with(client, Authorization="Bearer unknown")
+    assert unknown.status_code == 401
+    assert unknown.headers["WWW-Authenticate"].startswith('Bearer error="invalid_token",')
+    assert b"Hello" not in nothing.content + unknown.content
 
-    assert response.status_code in {401, 403}
-    assert b"Hello" not in response.content
+
+METADATA = 'resource_metadata="http://testserver/.well-known/oauth-protected-resource/api/hello"'
+
+
+def hello_with(client: Client, **headers: str) -> "Response":
+    return client.get("/api/hello", headers=headers)
+
+
+def test_expired_token_is_told(client: Client, tokens: dict[str, Any]) -> None:
+    AccessToken.objects.update(expires=timezone.now())
+
+    response = hello(client, tokens["access_token"])
+
+    assert response.status_code == 401
+    assert 'error_description="The access token has expired."' in response.headers["WWW-Authenticate"]
 
 
 def test_token_in_the_query_string_is_refused(client: Client, tokens: dict[str, Any]) -> None:
     response = client.get("/api/hello", {"access_token": tokens["access_token"]})
 
-    assert response.status_code in {401, 403}
+    assert response.status_code == 401
 
 
 def test_authorization_code_with_pkce_opens_the_resource(client: Client, tokens: dict[str, Any]) -> None:
@@ -179,7 +197,7 @@ def test_reused_refresh_token_closes_the_whole_family(client: Client, tokens: di
     reuse = token(client, grant_type="refresh_token", refresh_token=tokens["refresh_token"])
 
     assert reuse.json()["error"] == "invalid_grant"
-    assert hello(client, fresh["access_token"]).status_code in {401, 403}
+    assert hello(client, fresh["access_token"]).status_code == 401
     again = token(client, grant_type="refresh_token", refresh_token=fresh["refresh_token"])
     assert again.json()["error"] == "invalid_grant"
 
@@ -188,7 +206,7 @@ def test_revoked_token_closes_the_resource(client: Client, tokens: dict[str, Any
     response = client.post("/o/revoke_token/", {"token": tokens["access_token"]}, headers=BASIC)
 
     assert response.status_code == 200
-    assert hello(client, tokens["access_token"]).status_code in {401, 403}
+    assert hello(client, tokens["access_token"]).status_code == 401
 
 
 def test_introspection_tells_live_from_unknown(client: Client, tokens: dict[str, Any]) -> None:
@@ -202,7 +220,10 @@ def test_introspection_tells_live_from_unknown(client: Client, tokens: dict[str,
 
 @pytest.mark.django_db
 def test_introspection_needs_client_authentication(client: Client) -> None:
-    assert client.post("/o/introspect/", {"token": "x"}).status_code in {401, 403}
+    refused = client.post("/o/introspect/", {"token": "x"})
+
+    assert refused.status_code == 401
+    assert refused.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_application_is_registered_through_the_pages(client: Client, user: User) -> None:
@@ -227,22 +248,118 @@ def test_application_is_registered_through_the_pages(client: Client, user: User)
     assert "<title>Application | Authorization server</title>" in response.text
 
 
-def cors(client: Client, path: str) -> str | None:
-    headers = {"Origin": "https://spa.example", "Access-Control-Request-Method": "POST"}
-    return client.options(path, headers=headers).headers.get("Access-Control-Allow-Origin")
+def test_form_offers_what_works(client: Client, user: User) -> None:
+    client.force_login(user)
+    grants = ["authorization-code", "client-credentials", "urn:ietf:params:oauth:grant-type:device_code"]
+    for page in ("oauth2_provider:register", "admin:oauth2_provider_application_add"):
+        context = client.get(reverse(page)).context
+        form = context["adminform"].form if "adminform" in context else context["form"]
+
+        assert (
+            sorted(value for value, _ in form.fields["authorization_grant_type"].choices if value) == grants
+        )
+        if "algorithm" in form.fields:
+            assert [value for value, _ in form.fields["algorithm"].choices] == [""]
+        data = {
+            "client_type": "public",
+            "authorization_grant_type": "implicit",
+            "redirect_uris": REDIRECT_URI,
+        }
+        assert "implicit is not one of the available choices" in client.post(reverse(page), data).text
+
+
+def test_older_application_can_be_edited(client: Client, application: Application, user: User) -> None:
+    Application.objects.update(authorization_grant_type="password")
+    client.force_login(user)
+    page = reverse("oauth2_provider:update", args=[application.pk])
+    form = client.get(page).context["form"]
+
+    data = {name: form[name].value() or "" for name in form.fields} | {"name": "renamed"}
+    assert client.post(page, data).status_code == 302
+    assert Application.objects.get().name == "renamed"
+
+
+ORIGIN = "https://spa.example"
+# What browsers may ask for, and how they do.
+FOR_SCRIPTS = {
+    "/o/token/": "POST",
+    "/o/token": "POST",
+    "/o/revoke_token/": "POST",
+    "/o/device-authorization/": "POST",
+    "/api/hello": "GET",
+}
+
+
+def cors(client: Client, path: str) -> tuple[str | None, str | None]:
+    """Which origin the permission names, and which one the answer."""
+    method = FOR_SCRIPTS.get(path, "GET")
+    asks = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": "authorization"}
+    before = client.options(path, headers={"Origin": ORIGIN} | asks)
+    after = client.generic(method, path, headers={"Origin": ORIGIN})
+    name = "Access-Control-Allow-Origin"
+    return before.headers.get(name), after.headers.get(name)
 
 
 @pytest.mark.django_db
-def test_other_origins_are_shut_out_by_default(client: Client) -> None:
-    assert cors(client, "/o/token/") is None
-    assert cors(client, "/api/hello") is None
+@pytest.mark.parametrize("path", FOR_SCRIPTS)
+def test_other_origins_are_shut_out_by_default(client: Client, path: str) -> None:
+    assert cors(client, path) == (None, None)
 
 
 @pytest.mark.django_db
-def test_listed_origins_reach_the_api_and_tokens_only(client: Client, settings: Settings) -> None:
-    settings.CORS_ALLOWED_ORIGINS = ["https://spa.example"]
+@pytest.mark.parametrize("path", FOR_SCRIPTS)
+def test_origins_that_settings_list_reach_api_and_tokens(
+    client: Client, settings: Settings, path: str
+) -> None:
+    settings.CORS_ALLOWED_ORIGINS = [ORIGIN]
 
-    assert cors(client, "/o/token/") == "https://spa.example"
-    assert cors(client, "/api/hello") == "https://spa.example"
-    assert cors(client, "/o/authorize/") is None
-    assert cors(client, "/admin/") is None
+    assert cors(client, path) == (ORIGIN, ORIGIN)
+
+
+@pytest.mark.parametrize("path", FOR_SCRIPTS)
+def test_origins_that_an_application_lists_reach_api_and_tokens(
+    client: Client, application: Application, path: str
+) -> None:
+    for listed, expected in {
+        f"https://a.example {ORIGIN}": ORIGIN,
+        f"{ORIGIN}.evil.example": None,
+        f"{ORIGIN}:8443": None,
+    }.items():
+        Application.objects.update(allowed_origins=listed)
+
+        assert cors(client, path) == (expected, expected)
+
+
+@pytest.mark.parametrize("path", ["/o/authorize/", "/admin/", "/accounts/login/"])
+def test_pages_for_people_are_shut_out_always(
+    client: Client, application: Application, settings: Settings, path: str
+) -> None:
+    settings.CORS_ALLOWED_ORIGINS = [ORIGIN]
+    Application.objects.update(allowed_origins=ORIGIN)
+
+    assert cors(client, path) == (None, None)
+
+
+@pytest.mark.django_db
+def test_metadata_is_open_for_all_scripts(client: Client) -> None:
+    assert None not in cors(client, "/.well-known/oauth-authorization-server/o")
+
+
+def test_long_state_survives_the_login(client: Client, application: Application, user: User) -> None:
+    query = {"response_type": "code", "client_id": "an-id", "redirect_uri": REDIRECT_URI, "state": "s/" * 900}
+    query |= {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
+    login = client.get("/o/authorize/", query, follow=True)
+    data = {"username": "operator", "password": "correct horse", "next": login.context["next"]}
+
+    page = client.post("/accounts/login/", data, follow=True)
+
+    assert page.context["form"].initial["state"] == "s/" * 900
+
+
+@pytest.mark.parametrize(
+    "next_", ["https://evil.example/?" + "x" * 3000, "//evil.example?x", "/\\evil.example?x", "x" * 3000]
+)
+def test_long_address_leads_nowhere_else(client: Client, user: User, next_: str) -> None:
+    data = {"username": "operator", "password": "correct horse", "next": next_}
+
+    assert client.post("/accounts/login/", data).headers["Location"] == "/"

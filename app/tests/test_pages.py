@@ -8,6 +8,8 @@ from urllib.parse import quote
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from pytest_django import Settings
 
 from .conftest import Run
 
@@ -90,6 +92,8 @@ COLLECTED = """
 import re
 import django; django.setup()
 from django.test import Client
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from pytest_django import Settings
 browser = Client(headers={"Host": "localhost"})
 [stylesheet] = re.findall(r'href="(/static/admin/css/base[^"]+)"', browser.get("/admin/login/").text)
 response = browser.get(stylesheet)
@@ -126,6 +130,8 @@ SETTINGS = {"DJANGO_SETTINGS_MODULE": "tutorial.settings"}
 HEALTH = """
 import django; django.setup()
 from django.test import Client
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from pytest_django import Settings
 response = Client(headers={"Host": "localhost"}).get("/healthz")
 print(response.status_code, response.text)
 """
@@ -179,3 +185,16 @@ def test_file_may_have_any_name(run: Run, tmp_path: Path, name: str) -> None:
     assert run("manage.py", "migrate", "-v0", DATABASE_URL=url).returncode == 0
     assert run("-c", HEALTH, **SETTINGS, DATABASE_URL=url).stdout == "200 ok\n"
     assert (tmp_path / name).stat().st_size > 0
+
+
+def test_admin_tells_that_the_broker_is_away(client: Client, user: User, settings: Settings) -> None:
+    settings.CELERY_BROKER_URL = "amqp://127.0.0.1:1//"
+    schedule = IntervalSchedule.objects.create(every=1, period="days")
+    task = PeriodicTask.objects.create(name="a task", task="tutorial.tasks.clear_tokens", interval=schedule)
+    client.force_login(user)
+    data = {"action": "run_tasks", "_selected_action": [task.pk]}
+
+    page = client.post("/admin/django_celery_beat/periodictask/", data, follow=True)
+
+    assert page.status_code == 200
+    assert "The broker can&#x27;t be reached, nothing was run" in page.text

@@ -210,6 +210,7 @@ def test_deployment_check_has_no_warning(run: Run, tls: str) -> None:
 
 
 HTTP_TO_LOOPBACK = "oauth2_provider.W008"
+HSTS = ["security.W004", "security.W005", "security.W021"]
 
 
 def test_behind_tls_cookies_are_secure_and_nothing_is_silenced(settings_with: Settings) -> None:
@@ -217,8 +218,25 @@ def test_behind_tls_cookies_are_secure_and_nothing_is_silenced(settings_with: Se
 
     assert settings["SESSION_COOKIE_SECURE"] is True
     assert settings["CSRF_COOKIE_SECURE"] is True
+    assert settings["SILENCED_SYSTEM_CHECKS"] == [HTTP_TO_LOOPBACK, *HSTS]
+
+
+def test_hsts_begins_short_and_grows_by_choice(run: Run, settings_with: Settings) -> None:
+    settings = settings_with(DJANGO_SERVED_OVER_TLS="true")
+    assert settings["SECURE_HSTS_SECONDS"] == 3600
+    assert not settings["SECURE_HSTS_INCLUDE_SUBDOMAINS"]
+    assert not settings["SECURE_HSTS_PRELOAD"]
+    assert settings_with(DJANGO_HSTS_SECONDS="60")["SECURE_HSTS_SECONDS"] == 0
+
+    chosen = {
+        "DJANGO_HSTS_SECONDS": "31536000",
+        "DJANGO_HSTS_SUBDOMAINS": "true",
+        "DJANGO_HSTS_PRELOAD": "true",
+    }
+    settings = settings_with(DJANGO_SERVED_OVER_TLS="true", **chosen)
     assert settings["SECURE_HSTS_SECONDS"] == 31_536_000
-    assert settings["SILENCED_SYSTEM_CHECKS"] == [HTTP_TO_LOOPBACK]
+    assert settings["SECURE_HSTS_INCLUDE_SUBDOMAINS"]
+    assert settings["SECURE_HSTS_PRELOAD"]
 
 
 def test_without_tls_only_the_tls_warnings_are_silenced(settings_with: Settings) -> None:
@@ -244,7 +262,7 @@ def test_behind_tls_plain_http_is_redirected_except_for_health_checks(run: Run) 
 
     assert result.stdout.splitlines() == [
         "301 None",
-        "200 max-age=31536000; includeSubDomains; preload",
+        "200 max-age=3600",
         "200 None",
     ]
 
@@ -272,6 +290,30 @@ def test_postgresql_connections_are_kept_and_checked(settings_with: Settings) ->
     assert database["CONN_MAX_AGE"] == 60
     assert database["CONN_HEALTH_CHECKS"] is True
     assert database["OPTIONS"] == {"connect_timeout": 5}
+
+
+def test_options_in_the_url_are_merged(settings_with: Settings) -> None:
+    sqlite = settings_with(DATABASE_URL="sqlite:////tmp/x?timeout=60")["DATABASES"]["default"]["OPTIONS"]
+    assert sqlite["timeout"] == 60
+    assert sqlite["transaction_mode"] == "IMMEDIATE"
+    postgresql = settings_with(DATABASE_URL="postgres://u:p@h/n?sslmode=require&connect_timeout=9")
+    assert postgresql["DATABASES"]["default"]["OPTIONS"] == {"sslmode": "require", "connect_timeout": 9}
+
+
+LEVELS = """
+import django; django.setup()
+import logging
+for name in ("x", "django", "django.request", "django.server", "oauth2_provider", "oauthlib"):
+    for level in ("debug", "info", "warning", "error"):
+        getattr(logging.getLogger(name), level)("said at %s", level)
+"""
+
+
+@pytest.mark.parametrize(("level", "expected"), [("ERROR", 6), ("WARNING", 12), ("INFO", 18), ("DEBUG", 23)])
+def test_one_level_governs_all(run: Run, level: str, expected: int) -> None:
+    found = run("-c", LEVELS, DJANGO_SETTINGS_MODULE="tutorial.settings", DJANGO_LOG_LEVEL=level).stderr
+
+    assert found.count("said at") == expected  # oauthlib's debug lines would show tokens
 
 
 def log_line(project: Path, *, journal: bool) -> str:

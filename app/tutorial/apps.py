@@ -1,5 +1,6 @@
 """What the project adds to Django when it starts."""
 
+from corsheaders.signals import check_request_enabled
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate, pre_migrate
 
@@ -17,10 +18,12 @@ class TutorialConfig(AppConfig):
 
         from tutorial import schema
         from tutorial.client_secrets import validate_client_secret
+        from tutorial.oauth.origins import is_allowed
         from tutorial.oauth.redirects import validate_uris
 
         pre_migrate.connect(schema.before_migrate, sender=self)
         post_migrate.connect(schema.after_migrate, sender=self)
+        check_request_enabled.connect(is_allowed)
         # The one place that the Admin, the toolkit's own pages and `createapplication` have in common.
         # It isn't part of the fields' migration state.
         application = get_application_model()._meta

@@ -40,10 +40,14 @@ SILENCED_SYSTEM_CHECKS = ["oauth2_provider.W008"]
 SERVED_OVER_TLS = env.bool("DJANGO_SERVED_OVER_TLS", False)
 SESSION_COOKIE_SECURE = SERVED_OVER_TLS
 CSRF_COOKIE_SECURE = SERVED_OVER_TLS
+# What browsers are told they keep to for so long, whatever the server says later.
+SECURE_HSTS_SECONDS = 0
 if SERVED_OVER_TLS:
-    SECURE_HSTS_SECONDS = 365 * 24 * 3600
-    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
-    SECURE_HSTS_PRELOAD = True
+    SECURE_HSTS_SECONDS = env.int("DJANGO_HSTS_SECONDS", 3600, validate=validate.Range(min=0))
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("DJANGO_HSTS_SUBDOMAINS", False)
+    SECURE_HSTS_PRELOAD = env.bool("DJANGO_HSTS_PRELOAD", False)
+    # They are the operator's to choose.
+    SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W005", "security.W021"]
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = True
     # Health checks come from this host itself, not through the proxy.
@@ -53,9 +57,10 @@ else:
     # the Admin, and such a process listens on the loopback interface only.
     SILENCED_SYSTEM_CHECKS += ["security.W004", "security.W008", "security.W012", "security.W016"]
 
-# The tutorial opens these to every origin; here they are closed unless listed.
+# The tutorial opens these to every origin; here they are closed unless listed, or an application lists it.
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", [], subcast=str.strip)
-CORS_URLS_REGEX = r"^/(api/|o/(token|revoke_token|introspect)/)"
+CORS_URLS_REGEX = r"^/(api/|o/(token|revoke_token|introspect|device-authorization)/?$|(o/)?\.well-known/)"
+CORS_EXPOSE_HEADERS = ["WWW-Authenticate"]
 
 # -- Application ------------------------------------------------------------------------------------
 
@@ -75,6 +80,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "tutorial.middleware.chunked_bodies",
+    "tutorial.middleware.no_null_characters",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -121,7 +128,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;",
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-    }
+    } | _database.get("OPTIONS", {})
 else:
     # SQLite opens its file for each request instead: cheap, and it notices a file that has gone.
     _database["CONN_MAX_AGE"] = 60
@@ -164,6 +171,7 @@ OAUTH2_PROVIDER = {
     "REFRESH_TOKEN_EXPIRE_SECONDS": env.int(
         "OAUTH_REFRESH_TOKEN_SECONDS", 30 * 24 * 3600, validate=validate.Range(min=1)
     ),
+    "APPLICATION_ADMIN_CLASS": "tutorial.oauth.forms.ApplicationAdmin",
     "OAUTH2_RESPONSE_TYPES_SUPPORTED": ["code"],
     "OAUTH2_VALIDATOR_CLASS": "tutorial.oauth.validator.OAuth2Validator",
     # Secrets are random and long: no need of the slow hashing that a password needs at every request.
@@ -208,13 +216,19 @@ def _stderr_is_the_journal() -> bool:
 # The journal has its own timestamps.
 _time = "" if _stderr_is_the_journal() else "%(asctime)s: "
 
+LOG_LEVEL = env.log_level("DJANGO_LOG_LEVEL", logging.INFO)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": f"[{_time}%(levelname)s/%(processName)s] %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env.log_level("DJANGO_LOG_LEVEL", logging.INFO)},
-    "loggers": {"django": {"handlers": []}},  # else each line comes twice while debugging
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    # One level and one handler for all; Django's own would beat them for its lines.
+    "loggers": {
+        name: {"handlers": [], "level": "NOTSET", "propagate": True} for name in ("django", "django.server")
+    }
+    # While debugging it would show tokens.
+    | {"oauthlib": {"level": max(LOG_LEVEL, logging.INFO)}},
 }
 
 # -- Celery -----------------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """The URLs of the authorization server, its resource and its administration."""
 
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 from django.views.generic import TemplateView
 
 from tutorial.oauth.authorization import AuthorizationView
-from tutorial.views import ApiHello, healthz
+from tutorial.views import ApiHello, LoginView, healthz
 
 urlpatterns = [
     path("", TemplateView.as_view(template_name="tutorial/index.html"), name="index"),

@@ -36,5 +36,5 @@ urlpatterns = [
     path(SERVER, MetadataView.as_view(), name="metadata"),
     path(f"{SERVER}/o", MetadataView.as_view()),
     path(RESOURCE, OAuthProtectedResourceMetadataView.as_view()),
-    path(f"{RESOURCE}/api/hello", OAuthProtectedResourceMetadataView.as_view()),
+    path(f"{RESOURCE}/api/hello", OAuthProtectedResourceMetadataView.as_view(), name="resource-metadata"),
 ]

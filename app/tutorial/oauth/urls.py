@@ -6,17 +6,27 @@ from oauth2_provider import urls as toolkit
 from tutorial.oauth.authorization import AuthorizationView
 from tutorial.oauth.concurrency import TokenView
 from tutorial.oauth.device import DeviceAuthorizationView
+from tutorial.oauth.forms import ApplicationRegistration, ApplicationUpdate
 from tutorial.oauth.metadata import SERVER, MetadataView
+from tutorial.views import IntrospectTokenView
 
 app_name = "oauth2_provider"
 
-urlpatterns = [
-    path(SERVER, MetadataView.as_view(), name="oauth-server-metadata"),
+endpoints = [
     path("authorize/", AuthorizationView.as_view()),
     path("token/", TokenView.as_view()),
+    path("introspect/", IntrospectTokenView.as_view()),
     path("device-authorization/", DeviceAuthorizationView.as_view()),
-    # Not its metadata for any path that somebody asks for.
     *toolkit.base_urlpatterns,
+]
+
+urlpatterns = [
+    path(SERVER, MetadataView.as_view(), name="oauth-server-metadata"),  # and not for any path behind it
+    *endpoints,
+    # Without the slash as well: the redirect to it would lose the form.
+    *(path(str(found.pattern).removesuffix("/"), found.callback) for found in endpoints),
+    path("applications/register/", ApplicationRegistration.as_view()),
+    path("applications/<slug:pk>/update/", ApplicationUpdate.as_view()),
     *toolkit.management_urlpatterns,
     *toolkit.oidc_urlpatterns,
     *toolkit.dcr_urlpatterns,

@@ -1,0 +1,91 @@
+"""What requests are made of before the project sees them."""
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import BinaryIO, cast
+
+from django.conf import settings
+from django.core.exceptions import BadRequest, RequestDataTooBig
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, HttpResponse
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+
+def chunked_bodies(get_response: GetResponse) -> GetResponse:
+    """Let bodies come in pieces, without their length (https://code.djangoproject.com/ticket/28668)."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if isinstance(request, WSGIRequest) and "HTTP_TRANSFER_ENCODING" in request.META:
+            body = read_chunked(request)
+            input_ = {"wsgi.input": BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+            request = WSGIRequest(request.environ | input_)
+        return get_response(request)
+
+    return middleware
+
+
+def read_chunked(request: WSGIRequest) -> bytes:
+    """Return the body.
+
+    Raises:
+        BadRequest: it isn't chunked, or not well.
+        RequestDataTooBig: it has more than DATA_UPLOAD_MAX_MEMORY_SIZE bytes.
+    """
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    stream = request.environ["wsgi.input"]
+    if request.headers["Transfer-Encoding"].lower() != "chunked" or request.META.get("CONTENT_LENGTH"):
+        raise BadRequest("This is no chunked body.")
+    if request.environ.get("wsgi.input_terminated"):
+        # gunicorn puts the pieces together, and has errors of its own for bad ones.
+        try:
+            body = cast("bytes", stream.read(most + 1))
+        except Exception as error:
+            raise BadRequest("The chunks are not well formed.") from error
+    else:
+        stream.limit = 2 * most  # Django's development server takes a missing length for none
+        body = join_chunks(stream, most)
+    if len(body) > most:
+        raise RequestDataTooBig("The request's body has more than DATA_UPLOAD_MAX_MEMORY_SIZE bytes.")
+    return body
+
+
+def join_chunks(stream: BinaryIO, most: int) -> bytes:
+    """Return what the chunks hold (RFC 9112, section 7.1), or a part that has more than `most` bytes.
+
+    Raises:
+        BadRequest: a chunk isn't as long as it says.
+    """
+    body = b""
+    while len(body) <= most:
+        try:
+            size = int(stream.readline(100).partition(b";")[0].strip(), 16)
+        except ValueError:
+            raise BadRequest("A chunk has no length.") from None
+        if size == 0:
+            while stream.readline(1000).strip():  # trailers
+                pass
+            break
+        if not 0 < size <= most:
+            raise BadRequest("A chunk is too long.")
+        chunk = stream.read(size)
+        if len(chunk) < size or stream.readline(2) != b"\r\n":
+            raise BadRequest("A chunk isn't as long as it says.")
+        body += chunk
+    return body
+
+
+def no_null_characters(get_response: GetResponse) -> GetResponse:
+    """Refuse NUL, which PostgreSQL can't store and takes for an error of the program."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        values = [request.path, *request.COOKIES.values()]
+        values += [value for name, value in request.META.items() if name.startswith("HTTP_")]
+        for parameters in (request.GET, request.POST):
+            for name, found in parameters.lists():
+                values += [name, *(value for value in found if isinstance(value, str))]
+        if any("\0" in value for value in values):
+            raise BadRequest("The request has a NUL character.")
+        return get_response(request)
+
+    return middleware
