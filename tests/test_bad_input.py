@@ -234,6 +234,8 @@ REFUSED = [
         {"django_app_allowed_hosts": []},
         "django_app_allowed_hosts is empty and django_app_debug is false; list the names",
     ),
+    Case("HSTS preload alone", {"django_app_hsts_preload": True}, "django_app_hsts_preload needs"),
+    Case("negative HSTS", {"django_app_hsts_seconds": -1}, "django_app_hsts_seconds must be 0 or more."),
     Case("scheme of browsers", {"django_app_oauth_redirect_schemes": ["javascript"]}, "none that browsers know"),
     Case("scheme with colon", {"django_app_oauth_redirect_schemes": ["com.example.app:/"]}, "schemes of native apps"),
     Case("foreign origin", {"django_app_oauth_development_origins": ["http://a.example:3000"]}, "list local origins"),
