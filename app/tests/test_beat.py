@@ -208,7 +208,7 @@ def test_row_that_cannot_be_sent_is_logged_once(
     engine: str, start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row("fine", **interval(1))
-    row("bad", **interval(1), queue="nowhere")
+    row("bad", **interval(1), queue=f"nowhere {engine}")
     scheduler = start()
     monkeypatch.setattr(scheduler.app.amqp.queues, "create_missing", False)
 
@@ -221,6 +221,12 @@ def test_row_that_cannot_be_sent_is_logged_once(
     assert "'bad'" in problem
     assert "nowhere" in problem
     assert "'bad'" in scheduler.status(1)
+    # It is tried again when the schedule is read again, also if the row wasn't at fault.
+    monkeypatch.setattr(scheduler.app.amqp.queues, "create_missing", True)
+    PeriodicTasks.update_changed()
+    run(scheduler)
+    assert "'bad'" not in scheduler.status(1)
+    assert PeriodicTask.objects.get(name="bad").total_run_count == 2
 
 
 texts = st.text(max_size=12) | st.sampled_from(

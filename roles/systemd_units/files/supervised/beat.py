@@ -167,6 +167,7 @@ class Scheduler:
     Changes: Any
     Entry: Any
     Producer: Any
+    connection: Any
     max_interval: float
     old_schedulers: Any
     _dirty: set[str]
@@ -269,6 +270,12 @@ class Scheduler:
             self.logged[name] = reason
             logger.error("Row %r of the schedule is skipped until it is corrected: %s", name, reason)
 
+    def is_due(self, entry: Any) -> Any:
+        """Tell whether an entry is due; one that can't be sent is tried again when the schedule was read again."""
+        if entry.name in self.skipped:
+            return False, self.max_interval
+        return super().is_due(entry)  # type: ignore[misc]
+
     def _is_due_failed(self, entry: Any) -> tuple[bool, float]:
         """Skip an entry of which the next run can't be calculated (any more)."""
         error = sys.exc_info()[1]
@@ -296,7 +303,11 @@ class Scheduler:
         except celery.beat.SchedulingError as error:
             if entry.apart:
                 vars(self).pop("connection_apart").collect(socket_timeout=1)
-            self.skip(entry.name, f"not sent: {rows.explain(error.__context__ or error)}")
+            cause = error.__context__ or error
+            if isinstance(cause, (*self.connection.connection_errors, OperationalError)):  # not the row's fault
+                logger.error("Row %r of the schedule was not sent: %s", entry.name, rows.explain(cause))
+            else:
+                self.skip(entry.name, f"not sent: {rows.explain(cause)}")
             return None
         if self.logged.pop(entry.name, None):
             self.skipped.pop(entry.name, None)
