@@ -240,6 +240,14 @@ def test_how_runs_end_is_noted_for_others(run: Any) -> None:
     noted = json.loads(status.read_text())
     assert noted["backup"]["id"] == "0123abcd"
     assert noted["backup"]["error"] == "no room"
+    # Whatever it is that goes wrong.
+    for error in (FileNotFoundError("no folder"), KeyboardInterrupt("by hand"), ValueError("no JSON")):
+        with pytest.raises(type(error)), run.note("check"):
+            raise error
+        assert json.loads(status.read_text())["check"]["error"] == str(error)
+    with run.note("check"):
+        pass
+    noted = json.loads(status.read_text())
     assert "error" not in noted["check"]
     assert status.stat().st_mode & 0o777 == 0o644
 

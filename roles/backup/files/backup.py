@@ -36,6 +36,7 @@ REASONS = {
     "Is there a repository at": "There is no repository at {repository}: is its disk mounted, and its address right? "
     "To begin with a new, empty one: sudo {app}-backup --init",
     "already locked": "Another computer works on {repository}, or was cut off less than half an hour ago.",
+    "interrupt received": "It was interrupted.",
     "no space left": "The disk of {repository} is full.",
     "no matching ID": "There is no such backup at {repository}; see sudo {app}-backup --list.",
     "not found in snapshot": "It is no backup of {app}.",
@@ -179,6 +180,7 @@ class Backup:
         for words, sentence in REASONS.items():
             if words in errors:
                 raise RefusedError(sentence.format(repository=self.settings.repository, app=self.settings.app))
+        errors = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", errors)
         text = " ".join(line.strip() for line in errors.splitlines()[-3:] if line.strip()) or f"exit code {code}"
         for secret in [
             (self.secrets / "repository").read_text(encoding="utf-8"),
@@ -279,7 +281,8 @@ class Backup:
             if self.settings.broker_user:
                 (folder / "broker_definitions.json").write_bytes(export_definitions())
             manifest["state_bytes"], new = measure(state, manifest["live"], self.noted().get("backup", {}).get("at", 0))
-            if self.settings.repository.startswith("/"):
+            # One that isn't there is restic's to tell.
+            if os.path.isdir(self.settings.repository):
                 need_room(Path(self.settings.repository), manifest["database_bytes"] + new)
             (folder / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
             # The live database, and what isn't worth it.
@@ -325,7 +328,7 @@ class Backup:
         entry: dict[str, Any] = {"at": int(time.time())}
         try:
             yield entry
-        except RefusedError as error:
+        except BaseException as error:
             entry = self.noted().get(verb, {}) | {"failed": entry["at"], "error": str(error)}
             raise
         finally:
