@@ -36,6 +36,9 @@ REASONS = {
     "Is there a repository at": "There is no repository at {repository}: is its disk mounted, and its address right? "
     "To begin with a new, empty one: sudo {app}-backup --init",
     "already locked": "Another computer works on {repository}, or was cut off less than half an hour ago.",
+    "Permission denied (publickey": "The server of {repository} doesn't take the key: add the public half "
+    "(credentials/backup_ssh_key.pub) to authorized_keys there.",
+    "Host key verification failed": "The server of {repository} isn't the one that backup_ssh_known_hosts names.",
     "interrupt received": "It was interrupted.",
     "no space left": "The disk of {repository} is full.",
     "no matching ID": "There is no such backup at {repository}; see sudo {app}-backup --list.",
@@ -595,8 +598,10 @@ def run(options: argparse.Namespace) -> None:
         backup.restore(options.restore, discard=options.discard_current, ends_sessions=options.end_sessions)
         print(f"Restored {options.restore}")
     elif options.init:
-        with backup.note("init"):
-            print(backup.init())
+        ready = settings.path("ready")
+        ready.unlink(missing_ok=True)
+        print(backup.init())
+        ready.touch()
     elif options.check:
         with backup.note("check"):
             backup.call("check", "--quiet", "--read-data-subset=5%")
