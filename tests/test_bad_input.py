@@ -422,6 +422,11 @@ REFUSED = [
     # Hosts
     Case("Ubuntu", {"ansible_facts": facts("Ubuntu", "24")}, f"one runs Ubuntu 24 with systemd as PID 1, {MAKE_DEMO}"),
     Case("Debian 11", {"ansible_facts": facts(version="11")}, f"one runs Debian 11 with systemd as PID 1, {MAKE_DEMO}"),
+    Case(
+        "no localhost",
+        {"ansible_facts": facts() | {"localhost_is_loopback": False}},
+        "On one the name localhost doesn't mean 127.0.0.1, without which RabbitMQ can't start; add the line",
+    ),
     Case("no systemd", {"ansible_facts": facts(init="bash")}, f"one runs Debian 12 with bash as PID 1, {MAKE_DEMO}"),
     Case(
         "Debian 13 with the broker's data of Debian 12",

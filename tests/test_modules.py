@@ -1027,3 +1027,65 @@ def test_accounts_and_packages_of_others_are_conflicts(tmp_path: Path) -> None:
     assert host_facts.app_conflicts("news", ["dpkg"], tmp_path) == ["the group news", "the user news"]
     assert host_facts.app_conflicts("dpkg", ["dpkg"], tmp_path) == ["the package dpkg"]
     assert not host_facts.account_is_ours("news")
+
+
+def test_facts_know_whether_localhost_is_this_host() -> None:
+    assert host_facts.is_loopback("localhost") is True
+    assert host_facts.is_loopback("127.0.0.2") is False
+    assert host_facts.is_loopback("localhost.invalid") is False
+
+
+def test_facts_know_the_broker_that_is_ours(tmp_path: Path) -> None:
+    """That of earlier versions, too; a pipe or a link in a folder of the user rabbitmq doesn't stop them."""
+    none = {"apps": [], "was_here": False, "old_files": []}
+    old = tmp_path / "rabbitmq"
+    old.mkdir()
+    (old / "definitions.json").write_text("{}")
+    assert host_facts.managed_broker(tmp_path) == none
+    os.mkfifo(old / "rabbitmq.conf")
+    assert host_facts.managed_broker(tmp_path) == none
+    (old / "rabbitmq.conf").unlink()
+    (old / "rabbitmq.conf").write_text("# Written by Ansible (role rabbitmq): changes here are overwritten.\n")
+    found = [str(old / name) for name in ("definitions.json", "rabbitmq.conf")]
+    assert host_facts.managed_broker(tmp_path) == none | {"old_files": found}
+    (tmp_path / "rabbitmq-managed/definitions.d").mkdir(parents=True)
+    (tmp_path / "rabbitmq-managed/definitions.d/shop.json").write_text("{}")
+    (tmp_path / "rabbitmq-managed/was-here.json").write_text("{}")
+    assert host_facts.managed_broker(tmp_path) == {"apps": ["shop"], "was_here": True, "old_files": found}
+
+
+WRITE_HBA = ROOT / "roles/postgresql/files/write_hba.py"
+
+
+@pytest.mark.parametrize("end", ["\n", "\n\n"])
+def test_lines_for_an_app_come_and_go_beside_those_of_others(tmp_path: Path, end: str) -> None:
+    hba = tmp_path / "pg_hba.conf"
+    theirs = "local all all peer\n# BEGIN of mine\nhost all all 10.9.0.0/24 md5" + end
+    hba.write_text(theirs)
+    hba.chmod(0o640)
+
+    def write(database: str, way: str, *lines: str) -> str:
+        command = [sys.executable, WRITE_HBA, hba, database, way, *lines]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert write("one", "check", "hostssl one") == "hostssl one\n"
+    assert (hba.read_text(), write("one", "write")) == (theirs, "")
+    assert write("one", "write", "hostssl one", "hostssl uno")
+    assert write("two", "write", "hostssl two")
+    both = hba.read_text()
+    assert (write("one", "write", "hostssl one", "hostssl uno"), write("two", "write", "hostssl two")) == ("", "")
+    assert (hba.read_text(), mode(hba)) == (both, 0o640)
+    assert both.startswith(theirs)
+    assert "\nhostssl one\nhostssl uno\n" in both
+    write("one", "write")
+    assert "hostssl two\n" in hba.read_text()
+    write("two", "write")
+    assert (hba.read_text(), list(tmp_path.iterdir())) == (theirs, [hba])
+
+
+def test_lines_of_earlier_versions_are_replaced(tmp_path: Path) -> None:
+    hba = tmp_path / "pg_hba.conf"
+    words = [f"# {word} of what Ansible wrote (role postgresql)\n" for word in ("BEGIN", "END")]
+    hba.write_text("local all all peer\n" + words[0] + "hostssl old\n" + words[1])
+    subprocess.run([sys.executable, WRITE_HBA, hba, "one", "write"], check=True, stdout=subprocess.DEVNULL)
+    assert hba.read_text() == "local all all peer\n"

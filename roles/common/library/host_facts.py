@@ -8,6 +8,7 @@ import grp
 import os
 import pwd
 import re
+import socket
 import stat
 import sys
 import time
@@ -38,6 +39,7 @@ ansible_facts:
       C(installed_packages) (names).
     - C(unfinished_packages), names of those that dpkg has not finished, and C(apt_suites), the suites that APT's
       sources name.
+    - C(localhost_is_loopback), whether that name means 127.0.0.1.
     - C(app_conflicts), what bears the app's name and was not made by these roles, and C(app_account_is_ours).
     - C(managed_broker), of the RabbitMQ that role rabbitmq configured C(apps) (names of the apps that use it),
       C(was_here) (whether RabbitMQ was on the host before) and C(old_files) (what earlier versions wrote in
@@ -100,6 +102,14 @@ def old_broker_data(folder: Path) -> list[str]:
         ]
     except PermissionError:
         return []
+
+
+def is_loopback(name: str) -> bool:
+    """Return whether a name means 127.0.0.1 and nothing else in IPv4."""
+    try:
+        return {found[4][0] for found in socket.getaddrinfo(name, None, socket.AF_INET)} == {"127.0.0.1"}
+    except OSError:
+        return False
 
 
 def managed_broker(etc: Path) -> dict[str, Any]:
@@ -215,6 +225,7 @@ def main() -> None:
                     "micro": sys.version_info.micro,
                 },
             },
+            "localhost_is_loopback": is_loopback("localhost"),
             "all_ipv4_addresses": read_addresses(Path("/proc/net/fib_trie")),
             "installed_packages": installed,
             "unfinished_packages": unfinished,
