@@ -401,6 +401,16 @@ REFUSED = [
         "which BAD, LIST is not; give it one",
     ),
     Case(
+        "secret in the environment",
+        {
+            "django_app_environment": {
+                "KEY": "{{ django_app_secret_key }}",
+                "URL": "x://y:{{ django_app_admin_password }}@z",
+            }
+        },
+        "django_app_environment would show everybody on the host a secret in KEY, URL; set it in django_app_cred",
+    ),
+    Case(
         "no fixture",
         {"periodic_tasks_fixture": "{{ inventory_dir }}/none.json"},
         "/none.json does not exist; set periodic_tasks_fixture to a file on the controller.",
