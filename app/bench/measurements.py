@@ -1,5 +1,6 @@
 """The measurements; `bench.child` runs each in a process of its own, on the database DATABASE_URL."""
 
+import itertools
 import logging
 import os
 import select
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -27,20 +29,24 @@ from tutorial import cleanup, schema
 
 logging.disable(logging.WARNING)
 Result = dict[str, Any]
-CLEANERS: dict[str, Callable[[], None]] = {"toolkit": toolkit.clear_expired, "ours": cleanup.clear_expired}
+MARK = cleanup.Mark()
+CLEANERS: dict[str, Callable[[], None]] = {
+    "toolkit": toolkit.clear_expired,
+    "whole look": cleanup.clear_expired,
+    "ours": partial(cleanup.clear_expired, MARK),  # the first of which is a whole look
+}
 RUNS, SECONDS = 15, 3.0  # an idle tick is repeated so often, or for so long, but three times at least
 
 
 def fill(kind: str, n: str) -> Result:
-    """Make a database as the toolkit has it, without indexes and triggers of ours, and fill it."""
+    """Make a database as the toolkit has it, without indexes of ours, and fill it."""
     call_command("migrate", verbosity=0)
-    schema.before_migrate("default", [(type("", (), {"app_label": "tutorial"}), False)])
     with connection.cursor() as cursor:
-        for _, _, index in schema.INDEXES:
+        for index in itertools.chain.from_iterable(schema.INDEXES.values()):
             cursor.execute(f"DROP INDEX {index.name}")
         getattr(data, kind)(int(n))
         # The rows came with their primary keys.
-        models = [toolkit.Application, *cleanup.MODELS.values()]
+        models = [getattr(toolkit, name) for name in ("Application", *schema.INDEXES)]
         for statement in connection.ops.sequence_reset_sql(no_style(), models):
             cursor.execute(statement)
         if connection.vendor == "postgresql":
@@ -49,9 +55,9 @@ def fill(kind: str, n: str) -> Result:
 
 
 def equip() -> Result:
-    """Make indexes and triggers; tell how long that took."""
+    """Make the indexes; tell how long that took."""
     begin = time.perf_counter()
-    schema.after_migrate("default")
+    schema.ensure_indexes("default")
     wall = time.perf_counter() - begin
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:

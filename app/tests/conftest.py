@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import secrets
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from celery import Celery
 from django.contrib.auth.models import User
 from django.db import connections
+from hypothesis import Phase
 from hypothesis import settings as hypothesis_settings
 from oauth2_provider.models import Application
 from pytest_django import Settings as DjangoSettings
@@ -25,9 +27,29 @@ APP = Path(__file__).parent.parent
 TORTURE = 'a$b`c"d\\e%f@g/h#i j{k}' + "\N{GREEK SMALL LETTER LAMDA}'${HOME}{{USER}}"
 
 
-# The same examples at every run, and no file of those that failed.
-hypothesis_settings.register_profile("project", derandomize=True, database=None, deadline=None)
+# Other examples at every run, and no file of those that failed: the seed repeats them.
+# Without looking for a smaller example, which takes minutes.
+PHASES = (Phase.explicit, Phase.generate)
+hypothesis_settings.register_profile("project", database=None, deadline=None, phases=PHASES)
 hypothesis_settings.load_profile("project")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed, unless it is given."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(secrets.randbelow(2**32))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Print the seed at the begin."""
+    return f"random examples: --hypothesis-seed={config.option.hypothesis_seed} repeats them"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    """Print the seed at the end of what failed, since a quiet run has no header."""
+    if exitstatus:
+        terminalreporter.write_line(pytest_report_header(terminalreporter.config))
 
 
 @pytest.fixture(scope="session")
@@ -109,6 +131,14 @@ def settings_with(project: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
             return runpy.run_path(str(project / "tutorial" / "settings.py"))
 
     return settings_with
+
+
+@pytest.fixture(autouse=True)
+def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test begin as a process of the worker does, which has looked at no tokens before."""
+    from tutorial import cleanup, tasks
+
+    monkeypatch.setattr(tasks, "_mark", cleanup.Mark())
 
 
 @pytest.fixture

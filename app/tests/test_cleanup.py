@@ -1,20 +1,23 @@
 """The clean-up deletes what the toolkit's own function deletes, on both engines."""
 
 import logging
+import math
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count, product
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from celery import Celery
 from django.apps import apps
-from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import connection, connections, transaction
@@ -29,12 +32,13 @@ from oauth2_provider import models as toolkit
 from oauth2_provider.models import AccessToken, Grant, IDToken, RefreshToken
 from oauth2_provider.settings import oauth2_settings
 
-from tutorial import cleanup
-from tutorial.models import UnpairedAccessToken, UnpairedIDToken
+from tutorial import cleanup, tasks
+from tutorial.cleanup import Mark
 from tutorial.tasks import clear_tokens
 
 from .conftest import both_engines, both_engines_for_real
 
+logger = toolkit.logger
 MODELS = (AccessToken, RefreshToken, IDToken, Grant)
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 GRACE = timedelta(minutes=2)
@@ -113,17 +117,6 @@ def tables() -> dict[str, list[tuple[Any, ...]]]:
     return {model.__name__: list(model.objects.order_by("pk").values_list()) for model in MODELS}
 
 
-def lists_are_right() -> bool:
-    """Tell whether the lists of unpaired tokens say what the tables of tokens say."""
-    return all(
-        set(unpaired.objects.values_list("token", "expires")) == set(tokens.values_list("pk", "expires"))
-        for unpaired, tokens in (
-            (UnpairedAccessToken, AccessToken.objects.filter(refresh_token__isnull=True)),
-            (UnpairedIDToken, IDToken.objects.filter(access_token__isnull=True)),
-        )
-    )
-
-
 @contextmanager
 def undone(using: str) -> Iterator[None]:
     """Take back what the block did to the database."""
@@ -132,13 +125,16 @@ def undone(using: str) -> Iterator[None]:
         transaction.set_rollback(True, using=using)
 
 
-def result(
-    clear: Callable[[], None], caplog: pytest.LogCaptureFixture
-) -> tuple[dict[str, list[tuple[Any, ...]]], list[str]]:
-    """Return the tables and the log after a clean-up."""
+DELETED = re.compile(r"(\d+) (.*) deleted$")
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+def result(clear: Callable[[], None], caplog: pytest.LogCaptureFixture) -> tuple[Rows, dict[str, int]]:
+    """Return the tables after a clean-up, and how many rows the log says were deleted."""
     caplog.clear()
     clear()
-    return tables(), [record.getMessage() for record in caplog.records]
+    lines = [DELETED.match(record.getMessage()) for record in caplog.records]
+    return tables(), {line[2]: int(line[1]) for line in lines if line and line[1] != "0"}
 
 
 def assert_same(
@@ -147,37 +143,58 @@ def assert_same(
     caplog: pytest.LogCaptureFixture,
     graph: tuple[list[Family], list[datetime]],
     options: dict[str, Any],
+    since: datetime | None = None,
 ) -> None:
-    """Run both on the same tables, one after the other, and compare."""
-    caplog.set_level(logging.INFO, logger=cleanup.logger.name)
+    """Run both on the same tables and compare: after a whole look, and after one at what expired since."""
+    caplog.set_level(logging.INFO, logger=logger.name)
     with (
         undone(engine),
         patch.multiple(oauth2_settings, **options),
         patch("django.utils.timezone.now", return_value=NOW),
     ):
         build(*graph, owner)
-        assert lists_are_right()
         with undone(engine):
             theirs = result(toolkit.clear_expired, caplog)
-            assert lists_are_right()
-        ours = result(cleanup.clear_expired, caplog)
-
-        assert ours == theirs
-        assert lists_are_right()
+        with undone(engine):
+            assert result(cleanup.clear_expired, caplog) == theirs
+            connections[engine].check_constraints()
+        if since is None:
+            return
+        mark = Mark(since, math.inf)
+        left, _ = result(partial(cleanup.clear_expired, mark), caplog)
+        for name, rows in theirs[0].items():
+            assert all(row in left[name] for row in rows), "deleted what the toolkit keeps"
+            # What is left over had expired before.
+            for row in left[name]:
+                if row not in rows:
+                    assert since <= NOW
+                    assert row[EXPIRES[name]] < since
+        assert mark.until == NOW - cleanup.OVERLAP
+        mark.whole_look_at = time.monotonic()
+        cleanup.clear_expired(mark)
+        assert tables() == theirs[0]
         connections[engine].check_constraints()
+
+
+# The column in a row of those that a tick may leave.
+EXPIRES = {
+    model.__name__: [field.name for field in model._meta.fields].index("expires")
+    for model in (AccessToken, IDToken)
+}
 
 
 @both_engines
 @hypothesis_settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(graph=graphs, options=options)
-def test_same_rows_go_and_same_lines_are_logged(
+@given(graph=graphs, options=options, since=moments)
+def test_same_rows_go(
     engine: str,
     owner: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
     graph: tuple[list[Family], list[datetime]],
     options: dict[str, Any],
+    since: datetime,
 ) -> None:
-    assert_same(engine, owner, caplog, graph, options)
+    assert_same(engine, owner, caplog, graph, options, since)
 
 
 # What chance may leave out: every limit in every place. Half the access tokens came from a refresh token.
@@ -209,51 +226,10 @@ def test_same_rows_go_at_every_limit(
     assert_same(engine, owner, caplog, (EVERY_LIMIT, MOMENTS), options)
 
 
-def both(owner: dict[str, Any]) -> tuple[list[AccessToken], list[RefreshToken]]:
-    build([Family(NOW, NOW, refresh=True), Family(None, NOW), Family(NOW)], [], owner)
-    return list(AccessToken.objects.order_by("pk")), list(RefreshToken.objects.order_by("pk"))
-
-
-CHANGES: dict[str, Callable[[list[AccessToken], list[RefreshToken]], object]] = {
-    "access token expires otherwise": lambda a, r: AccessToken.objects.update(expires=NOW + LIFE),
-    "ID token expires otherwise": lambda a, r: IDToken.objects.update(expires=NOW + LIFE),
-    "access token gets another key": lambda a, r: AccessToken.objects.filter(pk=a[1].pk).update(id=10**6),
-    "refresh token goes": lambda a, r: RefreshToken.objects.all().delete(),
-    "refresh token moves": lambda a, r: RefreshToken.objects.update(access_token=a[1]),
-    "refresh token lets go": lambda a, r: RefreshToken.objects.update(access_token=None),
-    "refresh token is revoked": lambda a, r: r[0].revoke(),
-    "refresh token comes": lambda a, r: RefreshToken.objects.create(
-        token=name(), access_token=a[1], user=a[1].user, application=a[1].application
-    ),
-    "access token goes": lambda a, r: a[0].delete(),
-    "ID token goes": lambda a, r: IDToken.objects.all().delete(),
-    "access token takes another ID token": lambda a, r: AccessToken.objects.filter(pk=a[0].pk).update(
-        id_token=IDToken.objects.get(access_token=None)
-    ),
-    "user goes": lambda a, r: User.objects.all().delete(),
-}
-
-
-@both_engines
-@pytest.mark.parametrize("change", CHANGES)
-def test_lists_follow_whatever_happens_to_tokens(engine: str, owner: dict[str, Any], change: str) -> None:
-    access_tokens, refresh_tokens = both(owner)
-    before = set(UnpairedAccessToken.objects.values_list()), set(UnpairedIDToken.objects.values_list())
-
-    CHANGES[change](access_tokens, refresh_tokens)
-
-    assert lists_are_right()
-    after = set(UnpairedAccessToken.objects.values_list()), set(UnpairedIDToken.objects.values_list())
-    assert after != before
-
-
-DELETED = re.compile(r"(\d+) .* deleted$")
-
-
 def counted(caplog: pytest.LogCaptureFixture) -> int:
     """Return how many rows the log says were deleted."""
-    matches = [DELETED.match(record.getMessage()) for record in caplog.records]
-    return sum(int(match[1]) for match in matches if match)
+    lines = [DELETED.match(record.getMessage()) for record in caplog.records]
+    return sum(int(line[1]) for line in lines if line)
 
 
 def by_hand() -> None:
@@ -265,7 +241,7 @@ def by_hand() -> None:
 def test_two_at_once_delete_each_row_once(
     engine: str, owner: dict[str, Any], caplog: pytest.LogCaptureFixture, other: Callable[[], None]
 ) -> None:
-    caplog.set_level(logging.INFO, logger=cleanup.logger.name)
+    caplog.set_level(logging.INFO, logger=logger.name)
     old = timezone.now() - 2 * LIFE
     heirs = [Family(None, old, source=150 + i) for i in range(50)]
     build(
@@ -302,48 +278,28 @@ def test_two_at_once_delete_each_row_once(
     assert not any(tables().values())
 
 
-def left_to_the_toolkit(caplog: pytest.LogCaptureFixture) -> str:
-    """Run the clean-up; return the line that says why, having seen the toolkit at work."""
-    caplog.set_level(logging.INFO, logger=cleanup.logger.name)
-    with CaptureQueriesContext(connection) as queries:
-        cleanup.clear_expired()
-    assert any("COUNT" in query["sql"] for query in queries), "only the toolkit counts"
-    return caplog.records[0].getMessage()
-
-
 @pytest.mark.django_db
 @pytest.mark.parametrize("signal", [pre_delete, post_delete])
 @pytest.mark.parametrize("model", MODELS)
 def test_receivers_hear_of_deletions(
-    signal: ModelSignal, model: type[Model], caplog: pytest.LogCaptureFixture
+    signal: ModelSignal, model: type[Model], owner: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    def receiver(**_: object) -> None: ...
+    heard: list[Any] = []
 
+    def receiver(instance: Model, **_: object) -> None:
+        heard.append(instance)
+
+    old = timezone.now() - 2 * LIFE
+    build([Family(old, old, refresh=True), Family(refresh=True, revoked=old), Family(old, old)], [old], owner)
+    expected = model._default_manager.count()
     signal.connect(receiver, sender=model)
     try:
-        line = left_to_the_toolkit(caplog)
+        cleanup.clear_expired()
     finally:
         signal.disconnect(receiver, sender=model)
 
-    assert f"a receiver waits for deletions of {model._meta.label}" in line
-
-
-@pytest.mark.django_db
-@pytest.mark.parametrize("setting", cleanup.MODELS)
-def test_swapped_models_are_left_to_the_toolkit(setting: str) -> None:
-    with patch.object(oauth2_settings, setting, "project.Token"):
-        reason = cleanup.reason_for_the_long_way()
-
-    assert reason is not None
-    assert reason.startswith(setting)
-
-
-@pytest.mark.django_db
-def test_without_triggers_the_toolkit_does_the_work(caplog: pytest.LogCaptureFixture) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TRIGGER tutorial_unpaired_idtoken_holder_delete")
-
-    assert "lacks triggers" in left_to_the_toolkit(caplog)
+    assert len(heard) == expected > 0
+    assert not any(tables().values())
 
 
 @pytest.fixture
@@ -367,34 +323,17 @@ def note(db: None) -> Iterator[type[Model]]:
     apps.clear_cache()
 
 
-def test_what_refers_to_a_token_goes_with_it(
-    note: type[Model], owner: dict[str, Any], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_refers_to_a_token_goes_with_it(note: type[Model], owner: dict[str, Any]) -> None:
     now = timezone.now()
     build([Family(None, now - LIFE), Family(None, now + LIFE)], [], owner)
     expired, live = AccessToken.objects.order_by("expires")
     for token in (expired, live):
         note._default_manager.create(access_token=token)
 
-    line = left_to_the_toolkit(caplog)
+    cleanup.clear_expired()
 
-    assert line.endswith("tutorial.note> refers to it")
     assert list(AccessToken.objects.all()) == [live]
     assert list(note._default_manager.values_list("access_token", flat=True)) == [live.pk]
-
-
-@both_engines
-def test_wrong_list_neither_misleads_nor_keeps_it_from_ending(engine: str, owner: dict[str, Any]) -> None:
-    later = timezone.now() + LIFE
-    build([Family(None, later)] * 5, [], owner)
-    UnpairedAccessToken.objects.update(expires=timezone.now() - LIFE)
-
-    with patch.multiple(
-        oauth2_settings, CLEAR_EXPIRED_TOKENS_BATCH_SIZE=2, CLEAR_EXPIRED_TOKENS_BATCH_INTERVAL=0
-    ):
-        cleanup.clear_expired()
-
-    assert AccessToken.objects.count() == 5
 
 
 @pytest.mark.django_db
@@ -412,6 +351,130 @@ def test_idle_tick_asks_as_little_as_it_can(engine: str) -> None:
     with CaptureQueriesContext(connections[engine]) as queries:
         cleanup.clear_expired()
 
-    # One for the triggers, one for each kind of row; and no transaction, which would stop other writers.
-    assert len(queries) == 7
+    # One for each kind of row; and no transaction, which would stop other writers.
+    assert len(queries) == 6
     assert all(query["sql"].startswith("SELECT") for query in queries)
+
+
+def expired_families(number: int) -> list[Family]:
+    old = timezone.now() - 2 * LIFE
+    return [Family(old, old, refresh=True), Family(refresh=True, revoked=old), Family(old, old)] * number
+
+
+@both_engines
+def test_it_ends_in_time_and_the_next_run_goes_on(
+    engine: str, owner: dict[str, Any], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, logger=logger.name)
+    build(expired_families(5), [timezone.now() - LIFE] * 5, owner)
+    mark = Mark()
+    monkeypatch.setattr(tasks, "_mark", mark)
+    monkeypatch.setattr(tasks, "TIME", 0)
+    rows = []
+    with patch.multiple(
+        oauth2_settings, CLEAR_EXPIRED_TOKENS_BATCH_SIZE=2, CLEAR_EXPIRED_TOKENS_BATCH_INTERVAL=0
+    ):
+        while mark.until is None:
+            caplog.clear()
+            clear_tokens()
+            rows.append(sum(map(len, tables().values())))
+            stopped = caplog.messages[-1] == "Stopped after 0 s; the next run goes on"
+            assert stopped is (mark.until is None)
+
+    assert rows[0] > rows[1] > rows[-1] == 0
+
+
+def test_its_time_is_well_below_the_workers_limit(celery_app: Celery) -> None:
+    assert 0 < tasks.TIME <= celery_app.conf.task_soft_time_limit / 2
+
+
+@both_engines
+def test_clock_that_was_set_back_loses_nothing(engine: str, owner: dict[str, Any]) -> None:
+    now = timezone.now()
+    mark = Mark()
+    with patch("django.utils.timezone.now", return_value=now + 2 * LIFE):  # too late
+        cleanup.clear_expired(mark)
+    build([Family(now, now)], [], owner)
+
+    cleanup.clear_expired(mark)
+
+    assert not any(tables().values())
+    assert mark.until is not None
+    assert mark.until < timezone.now()
+
+
+@both_engines
+def test_what_needs_a_whole_look_goes_within_the_hour(engine: str, owner: dict[str, Any]) -> None:
+    hour_ago = timezone.now() - timedelta(hours=1)
+    build([Family(hour_ago, hour_ago, refresh=True)], [], owner)
+    mark = Mark()
+    cleanup.clear_expired(mark)
+    # Soon, as it was cheap.
+    assert 0 < mark.whole_look_at - time.monotonic() < cleanup.SHARE * 0.2
+    RefreshToken.objects.all().delete()  # as no request does
+    mark.whole_look_at = time.monotonic() + 10
+    cleanup.clear_expired(mark)
+    assert AccessToken.objects.exists()
+
+    mark.whole_look_at = time.monotonic()
+    with patch.object(cleanup, "SHARE", math.inf):  # as if it took for ever
+        cleanup.clear_expired(mark)
+
+    assert not any(tables().values())
+    assert 0 < mark.whole_look_at - time.monotonic() < 3590
+
+
+def test_by_hand_everything_is_looked_at(owner: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "_mark", Mark(timezone.now(), math.inf))
+    hour_ago = timezone.now() - timedelta(hours=1)
+    build([Family(hour_ago, hour_ago)], [], owner)
+    clear_tokens()
+    assert AccessToken.objects.exists()
+
+    call_command("cleartokens")
+
+    assert not AccessToken.objects.exists()
+
+
+LOCKED: dict[str, Callable[[], Any]] = {
+    "refresh token": lambda: RefreshToken.objects.filter(revoked=None),
+    "its access token": lambda: AccessToken.objects.exclude(refresh_token=None),
+    "revoked refresh token": lambda: RefreshToken.objects.exclude(revoked=None),
+    "access token that it was changed for": lambda: AccessToken.objects.exclude(source_refresh_token=None),
+    "access token": lambda: AccessToken.objects.filter(id_token=None, source_refresh_token=None),
+    "ID token": lambda: IDToken.objects.all(),
+    "grant": lambda: Grant.objects.all(),
+}
+
+
+@pytest.mark.django_db(databases=["default", "postgresql"], transaction=True)
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("what", LOCKED)
+def test_what_a_request_has_locked_is_not_waited_for(engine: str, owner: dict[str, Any], what: str) -> None:
+    old, later = timezone.now() - 2 * LIFE, timezone.now() + LIFE
+    revoked, successor = Family(refresh=True, revoked=old), Family(None, later, refresh=True, source=1)
+    build([Family(old, old, refresh=True), revoked, successor, Family(None, old)], [old], owner)
+    locked, done = threading.Event(), threading.Event()
+
+    def request() -> None:
+        with transaction.atomic(using=engine):
+            assert list(LOCKED[what]().select_for_update())
+            locked.set()
+            done.wait(timeout=20)
+        connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(request)
+        try:
+            assert locked.wait(timeout=10)
+            with connections[engine].cursor() as cursor:
+                cursor.execute("SET lock_timeout = '1s'")
+            cleanup.clear_expired()
+            left = tables()
+        finally:
+            done.set()
+        future.result()
+
+    assert sum(map(len, left.values())) > 2
+    cleanup.clear_expired()
+    assert [len(rows) for rows in tables().values()] == [1, 1, 0, 0]

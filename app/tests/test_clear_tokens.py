@@ -1,16 +1,25 @@
 """What the periodic task deletes, and what it leaves."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
+from unittest.mock import patch
 
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.db import connections
+from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from oauth2_provider.models import AccessToken, Application, DeviceGrant, Grant, RefreshToken
 from oauth2_provider.settings import oauth2_settings
+from pytest_django import Settings as DjangoSettings
 
+from tutorial import tasks
 from tutorial.tasks import clear_cimd_applications, clear_device_grants, clear_sessions, clear_tokens
+
+from .conftest import both_engines
 
 HOUR = timedelta(hours=1)
 REFRESH_TOKEN_LIFE = timedelta(seconds=oauth2_settings.REFRESH_TOKEN_EXPIRE_SECONDS)
@@ -114,6 +123,58 @@ def test_expired_device_grant_goes_and_live_one_stays(caplog: pytest.LogCaptureF
 
     assert DeviceGrant.objects.get().device_code == "live"
     assert caplog.messages == ["1 Expired device grants deleted"]
+
+
+def expired_sessions() -> None:
+    sessions = (Session(session_key=str(i), expire_date=timezone.now() - HOUR) for i in range(25))
+    Session.objects.bulk_create(sessions)
+
+
+def expired_device_grants() -> None:
+    grants = (
+        DeviceGrant(client_id="x", device_code=str(i), user_code=str(i), expires=timezone.now() - HOUR)
+        for i in range(25)
+    )
+    DeviceGrant.objects.bulk_create(grants)
+
+
+@both_engines
+@pytest.mark.parametrize(
+    ("fill", "clear", "model"),
+    [(expired_sessions, clear_sessions, Session), (expired_device_grants, clear_device_grants, DeviceGrant)],
+)
+def test_many_go_in_short_transactions_in_a_limited_time(
+    engine: str,
+    fill: Callable[[], None],
+    clear: Callable[[], None],
+    model: type[Model],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill()
+    with (
+        CaptureQueriesContext(connections[engine]) as queries,
+        patch.multiple(
+            oauth2_settings, CLEAR_EXPIRED_TOKENS_BATCH_SIZE=10, CLEAR_EXPIRED_TOKENS_BATCH_INTERVAL=0
+        ),
+    ):
+        clear()
+        assert not model._default_manager.exists()
+        fill()
+        monkeypatch.setattr(tasks, "TIME", 0)
+        clear()
+        assert model._default_manager.count() == 15
+
+    assert sum(query["sql"].startswith("DELETE") for query in queries) == 4
+
+
+@pytest.mark.django_db
+def test_sessions_elsewhere_than_in_the_database_are_left_to_django(settings: DjangoSettings) -> None:
+    expired_sessions()
+    settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
+
+    clear_sessions()
+
+    assert Session.objects.count() == 25
 
 
 @pytest.mark.django_db

@@ -1,7 +1,7 @@
 """What the project adds to Django when it starts."""
 
 from corsheaders.signals import check_request_enabled
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate, pre_migrate
 
 
@@ -12,17 +12,19 @@ class TutorialConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Keep indexes and triggers on the toolkit's tables through every `migrate`; refuse weak secrets."""
+        """Keep the clean-up's indexes through every `migrate`; refuse weak secrets."""
         # Only now are the models loaded.
         from oauth2_provider.models import get_application_model
 
-        from tutorial import schema
         from tutorial.client_secrets import validate_client_secret
+        from tutorial.migrations._triggers import drop_triggers
         from tutorial.oauth.origins import is_allowed
         from tutorial.oauth.redirects import validate_uris
+        from tutorial.schema import ensure_indexes
 
-        pre_migrate.connect(schema.before_migrate, sender=self)
-        post_migrate.connect(schema.after_migrate, sender=self)
+        toolkit = apps.get_app_config("oauth2_provider")
+        pre_migrate.connect(drop_triggers, sender=toolkit)
+        post_migrate.connect(ensure_indexes, sender=toolkit)
         check_request_enabled.connect(is_allowed)
         # The one place that the Admin, the toolkit's own pages and `createapplication` have in common.
         # It isn't part of the fields' migration state.
