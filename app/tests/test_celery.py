@@ -1,23 +1,103 @@
-"""The Celery application, as worker and beat see it."""
+"""The Celery application, as worker and beat see it.
 
+What only RabbitMQ does is tried by the scenarios on hosts.
+"""
+
+import logging
+import pickle
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import Mock
 
-from celery import Celery
+import pytest
+from celery import Celery, Task
+from celery.contrib.testing.worker import start_worker
 
 from .conftest import Run
+
+Wait = Callable[[str], None]
+
+
+@pytest.fixture
+def worker(celery_app: Celery, caplog: pytest.LogCaptureFixture) -> Iterator[Wait]:
+    """Run a worker with a broker in this process; yield how to wait for a line of its log."""
+    caplog.set_level(logging.INFO)
+    kept = celery_app.conf.broker_url
+    celery_app.conf.update(broker_url="memory://")
+    celery_app.loader.import_default_modules()
+
+    def wait(words: str) -> None:
+        deadline = time.monotonic() + 10
+        while not any(words in text for text in caplog.messages):
+            assert time.monotonic() < deadline, caplog.messages
+            time.sleep(0.05)
+
+    try:
+        with start_worker(celery_app, pool="solo", perform_ping_check=False, loglevel="INFO"):
+            yield wait
+    finally:
+        celery_app.conf.update(broker_url=kept)
+
+
+@pytest.fixture
+def again(celery_app: Celery) -> Iterator[Task]:
+    """A chore that asks to be tried again in an hour."""
+
+    @celery_app.task(bind=True, name="tutorial.tasks.again")
+    def again(self: Task) -> None:
+        raise self.retry(countdown=3600)
+
+    yield again
+    del celery_app.tasks[again.name]
+
+
+@pytest.fixture
+def quick(celery_app: Celery) -> Iterator[Task]:
+    """A chore that needs nothing."""
+
+    @celery_app.task(name="tutorial.tasks.quick")
+    def quick() -> None:
+        pass
+
+    yield quick
+    del celery_app.tasks[quick.name]
+
+
+def test_chore_that_would_wait_holds_up_no_other(again: Task, quick: Task, worker: Wait) -> None:
+    again.delay()
+    worker("tutorial.tasks.again is refused: it asks to wait until")
+    quick.apply_async(countdown=3600)
+    worker("tutorial.tasks.quick is refused")
+    quick.apply_async(eta=None)
+    worker("succeeded in")
+
+
+@pytest.mark.parametrize("eta", ["garbage", "2020-01-01", "2020-01-01T00:00:00", "2020-01-01T00:00:00+00:00"])
+def test_time_that_is_none_or_past_stops_no_worker(quick: Task, worker: Wait, eta: str) -> None:
+    quick.apply_async(headers={"eta": eta})
+    quick.delay()
+    worker("succeeded in")
+
+
+def test_pickles_are_refused(quick: Task, worker: Wait, celery_app: Celery) -> None:
+    with celery_app.connection_for_write() as connection, connection.Producer() as producer:
+        producer.publish(
+            pickle.dumps(([], {}, {})),
+            routing_key="maintenance",
+            content_type="application/x-python-serialize",
+            content_encoding="binary",
+            headers={"id": "1", "task": quick.name},
+        )
+    worker("Refusing to deserialize")
+    quick.delay()
+    worker("succeeded in")
 
 
 def test_task_is_registered_under_the_name_in_the_fixture(celery_app: Celery) -> None:
     celery_app.loader.import_default_modules()
 
     assert "tutorial.tasks.clear_tokens" in celery_app.tasks
-
-
-def test_only_json_is_spoken(celery_app: Celery) -> None:
-    assert celery_app.conf.accept_content == ["json"]
-    assert celery_app.conf.task_serializer == "json"
-    assert celery_app.conf.event_serializer == "json"
 
 
 def test_clock_is_utc(celery_app: Celery) -> None:

@@ -1,9 +1,14 @@
 """A queue whose messages are worked on one after the other."""
 
+import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+import celery
 from kombu import Message, Queue
+
+logger = logging.getLogger(__name__)
 
 
 class OneByOne(Queue):
@@ -26,3 +31,43 @@ class OneByOne(Queue):
         tag: str = super().consume(consumer_tag, callback, no_ack, nowait, on_cancel)
         channel.basic_qos(0, 0, False)
         return tag
+
+
+class Task(celery.Task):
+    """A task whose messages can't hold up a queue of the kind above."""
+
+    abstract = True
+    Strategy = "tutorial.queues:strategy"
+
+
+def strategy(task: celery.Task, app: celery.Celery, consumer: Any, **options: Any) -> Callable[..., None]:  # noqa: ANN401  # Celery's have no types
+    """Return what the worker does with a message: as Celery, but don't wait in a queue's only slot."""
+    from celery.worker.strategy import default  # much that other processes don't need
+
+    take = default(task, app, consumer, **options)
+
+    def take_unless_it_waits(message: Message, *args: object) -> None:
+        headers, delivery = message.headers or {}, message.delivery_info or {}
+        queue = app.amqp.queues.get(delivery.get("routing_key"))
+        if not (isinstance(queue, OneByOne) and lies_ahead(headers.get("eta"))):
+            take(message, *args)
+            return
+        logger.error(
+            "%s is refused: it asks to wait until %s, and all others in the queue %s would wait with it. "
+            "Leave the next try to the schedule, or send it to the queue celery.",
+            task.name,
+            headers["eta"],
+            queue.name,
+        )
+        message.reject_log_error(logger, consumer.connection_errors)
+
+    return take_unless_it_waits
+
+
+def lies_ahead(eta: object) -> bool:
+    """Tell whether a message's time to run is still to come; what isn't a time is Celery's to refuse."""
+    try:
+        moment = datetime.fromisoformat(str(eta))
+    except ValueError:
+        return False
+    return moment.replace(tzinfo=moment.tzinfo or UTC) > datetime.now(UTC)
