@@ -15,7 +15,7 @@ endif
 
 locks := requirements.txt $(wildcard app/requirements.txt app/requirements-dev.txt)
 
-.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted debian-upgrade cluster bench setup packages lock clean
+.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted upgrade debian-upgrade cluster bench setup packages lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand --tabs=12
@@ -56,6 +56,9 @@ operations: setup ## what an operator does: deploy, roll back, look, back up, re
 
 interrupted: setup ## runs of the playbook that are killed at some thirty points
 	molecule/shared/test.sh interrupted
+
+upgrade: setup ## hosts that the first release provisioned become hosts of today's, with a day's work afterwards
+	molecule/shared/test.sh upgrade
 
 debian-upgrade: setup ## hosts become Debian 13 in place: by the playbook, cut off half-way, and mended after an upgrade by hand
 	molecule/shared/test.sh debian_upgrade

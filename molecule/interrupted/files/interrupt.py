@@ -33,7 +33,7 @@ basename "$(readlink /opt/tutorial/current)"
 for unit in web worker beat; do
     basename "$(readlink "/proc/$(systemctl show --property=MainPID --value tutorial-$unit)/cwd")"
 done
-ls -d /etc/tutorial/former 2>/dev/null || true
+ls -d /etc/tutorial/generations/.half 2>/dev/null || true
 """
 
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 given = json.load(sys.stdin)
-SECRETS = [text for path in Path("/etc/tutorial/credentials").iterdir() if (text := path.read_text())]
+SECRETS = [text for path in Path("/etc/tutorial/current/credentials").iterdir() if (text := path.read_text())]
 
 
 def ask():

@@ -16,13 +16,11 @@ DOCUMENTATION = r"""
 module: managed_units
 short_description: Enable and start systemd units, and restart those that run with outdated files
 description:
-  - A unit is restarted when one of its files is newer than its main process. The decision is taken from the state of
-    the host, not from what changed in this run, so a run that was interrupted after writing a file needs no memory.
+  - A service whose environment has C(RUNS_WITH), a digest of all that it runs with, is restarted when its main process
+    has another one. No clock is asked, and a run that was interrupted needs no memory.
+  - Other units are restarted when one of their files is newer than their main process.
   - When a unit doesn't come up, the failure carries the last lines of its journal.
 options:
-  since:
-    description: Seconds since 1970; a unit with files whose main process started later is restarted as well.
-    type: float
   units:
     description: The units, in the order in which they are started.
     type: list
@@ -88,7 +86,10 @@ reloaded:
 
 RELOADS = Path("/run/managed-units")
 
-PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload,ExecMainStartTimestamp,ActiveEnterTimestamp"
+PROPERTIES = (
+    "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,MainPID,Environment,"
+    "ExecMainStartTimestamp,ActiveEnterTimestamp"
+)
 
 
 def read_units(module: AnsibleModule, names: list[str]) -> dict[str, dict[str, str]]:
@@ -98,6 +99,19 @@ def read_units(module: AnsibleModule, names: list[str]) -> dict[str, dict[str, s
     )
     blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in out.strip().split("\n\n")]
     return dict(zip(names, blocks, strict=True))
+
+
+def runs_with_something_else(unit: dict[str, str]) -> bool:
+    """Return whether the main process has another RUNS_WITH than the one with which systemd would start it."""
+    wanted = re.findall(r"(?:^| )RUNS_WITH=(\S*)", unit.get("Environment", ""))
+    if unit.get("MainPID", "0") == "0":
+        return False
+    try:
+        environment = Path(f"/proc/{unit['MainPID']}/environ").read_bytes().split(b"\0")
+    except FileNotFoundError:
+        return False
+    found = [entry.decode() for entry in environment if entry.startswith(b"RUNS_WITH=")]
+    return found != [f"RUNS_WITH={value}" for value in wanted[-1:]]
 
 
 def started_at(unit: dict[str, str]) -> float | None:
@@ -156,7 +170,6 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "since": {"type": "float"},
             "units": {
                 "type": "list",
                 "elements": "dict",
@@ -171,7 +184,6 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    since = module.params["since"]
     units = {unit["name"]: unit for unit in module.params["units"]}
     found = read_units(module, list(units))
     wanted = {name: unit for name, unit in units.items() if unit["state"] == "running"}
@@ -183,16 +195,23 @@ def main() -> None:
         and (found[name]["ActiveState"] not in ("inactive", "failed") or found[name]["UnitFileState"] == "enabled")
     ]
     enable = [name for name in wanted if found[name]["UnitFileState"] != "enabled"]
-    start = [name for name in wanted if found[name]["ActiveState"] not in ("active", "activating", "reloading")]
+    start = [
+        name
+        for name in wanted
+        # One that waits for its next attempt is started now.
+        if found[name]["ActiveState"] not in ("active", "activating", "reloading")
+        or found[name]["SubState"] == "auto-restart"
+    ]
     restart, reloads = {}, {}
     for name, unit in wanted.items():
+        if name not in start and runs_with_something_else(found[name]):
+            restart[name] = "it runs with something else"
+            continue
         moment = started_at(found[name])
         if name in start or moment is None or not unit["files"] + unit["reload_files"]:
             continue
         if file := newer_file(unit["files"], moment):
             restart[name] = file
-        elif since is not None and moment > since:
-            restart[name] = "it started with what is there no more"
         elif file := newer_file(unit["reload_files"], max(moment, reloaded_at(name))):
             reloads[name] = file
 
