@@ -28,6 +28,12 @@ def load(fixture: Path = FIXTURE, *arguments: str) -> dict[str, Any]:
     return dict(json.loads(line))
 
 
+SOLAR = {
+    "model": "django_celery_beat.solarschedule",
+    "pk": 1,
+    "fields": {"event": "sunset", "latitude": 50, "longitude": 8},
+}
+
 Edit = Callable[[Callable[[list[Any]], Any]], Path]
 
 
@@ -271,6 +277,39 @@ class TestLoader:
             (lambda e: e[1]["fields"].update(color="red"), "not a Django fixture"),
             (lambda e: e[1]["fields"].update(name=""), "name: This field cannot be blank"),
             (lambda e: e[1]["fields"].update(args="[1"), "args: .*JSON"),
+            (lambda e: e[1]["fields"].update(args="{}"), "args: must be a JSON list"),
+            (lambda e: e[1]["fields"].update(args="[1, 2, 3]"), "can't be called so: .*argument"),
+            (lambda e: e[1]["fields"].update(kwargs="[]"), "kwargs: must be a JSON object"),
+            (lambda e: e[1]["fields"].update(kwargs='{"a": 1}'), "can't be called so: .*argument"),
+            (lambda e: e[1]["fields"].update(headers="null"), "headers: must be a JSON object"),
+            (lambda e: e[1]["fields"].update(headers="[]"), "headers: must be a JSON object"),
+            (lambda e: e[1]["fields"].update(headers="5"), "headers: must be a JSON object"),
+            (lambda e: e[1]["fields"].update(headers='"abc"'), "headers: must be a JSON object"),
+            (lambda e: e[1]["fields"].update(headers="[" * 100_000), "headers: not JSON"),
+            (lambda e: e[1]["fields"].update(queue="a\x1b[2J"), "queue: has a character"),
+            (lambda e: e[1]["fields"].update(priority=300), "priority: "),
+            (lambda e: e[0]["fields"].update(every=2**31 - 1, period="days"), "interval 1 is not valid"),
+            (lambda e: e.append(SOLAR), "solar 1 is not valid: .*ephem"),
+            (
+                lambda e: e.append(
+                    {
+                        "model": "django_celery_beat.crontabschedule",
+                        "pk": 1,
+                        "fields": {"timezone": "Mars/Base"},
+                    }
+                ),
+                "not a Django fixture|timezone",
+            ),
+            (
+                lambda e: e.append(
+                    {
+                        "model": "django_celery_beat.crontabschedule",
+                        "pk": 1,
+                        "fields": {"day_of_month": "31", "month_of_year": "2"},
+                    }
+                ),
+                "crontab 1 is not valid",
+            ),
             (
                 lambda e: e[1]["fields"].update(expires="2030-01-01T00:00:00Z"),
                 "Only one can be set, in expires and expire_seconds",
@@ -392,6 +431,8 @@ def test_script_explains_an_error_in_one_line(
 
 
 def test_database_that_was_not_migrated_is_told(run: Run, project: Path) -> None:
+    (project / "db.sqlite3").touch()
+
     result = run(project / SCRIPT, FIXTURE, DJANGO_SETTINGS_MODULE="tutorial.settings")
 
     assert result.returncode == 1

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, router, transaction
+from kombu.utils.json import loads
 
 SCHEDULES = ("interval", "crontab", "solar", "clocked")
 # Beat's own records: a fixture has no say about them in a row that exists.
@@ -122,17 +124,33 @@ def read(path: Path) -> list[Task]:
 
 
 def validate(row: Row, what: str) -> None:
-    """Raise CommandError if the Admin would refuse the value of a field of `row`."""
+    """Raise CommandError if the Admin would refuse a value of `row`, or beat couldn't read it."""
     try:
         row.clean_fields(exclude=SCHEDULES)
-        # Beat would disable a task whose arguments it can't read.
-        for name in ("args", "kwargs", "headers"):
-            json.loads(getattr(row, name, None) or "{}")
-    except json.JSONDecodeError as error:
-        raise CommandError(f"The fixture's {what} is not valid: {name}: not JSON: {error}.") from error
+        for name, kind in (("args", list), ("kwargs", dict), ("headers", dict)):
+            if hasattr(row, name):
+                decoded(row, name, kind)
+        for name in ("name", "task", "queue", "exchange", "routing_key"):
+            if not (getattr(row, name, None) or "").isprintable():
+                raise ValueError(f"{name}: has a character that can't be printed.")
+        if not hasattr(row, "task"):
+            row.schedule.is_due(datetime.now(UTC))
     except ValidationError as error:
         problems = " ".join(f"{field}: {' '.join(texts)}" for field, texts in error.message_dict.items())
         raise CommandError(f"The fixture's {what} is not valid: {problems}") from error
+    except Exception as error:  # whatever libraries make of a schedule that looked right
+        raise CommandError(f"The fixture's {what} is not valid: {error}") from error
+
+
+def decoded(row: Row, name: str, kind: type) -> Any:  # noqa: ANN401  # any JSON
+    """Return what beat reads in a field of JSON; raise ValueError if it isn't of that kind."""
+    try:
+        value = loads(getattr(row, name) or json.dumps(kind()))
+    except Exception as error:  # kombu's own types may be anything
+        raise ValueError(f"{name}: not JSON: {error}.") from error
+    if not isinstance(value, kind):
+        raise ValueError(f"{name}: must be a JSON {'list' if kind is list else 'object'}.")
+    return value
 
 
 def schedule_of(row: Row, schedules: dict[tuple[str, Any], Row]) -> tuple[str, Row]:
@@ -152,7 +170,7 @@ def schedule_of(row: Row, schedules: dict[tuple[str, Any], Row]) -> tuple[str, R
 
 
 def refuse_unregistered(tasks: list[Task]) -> None:
-    """Raise CommandError if the Celery application does not know a task."""
+    """Raise CommandError if the Celery application does not know a task, or not with these arguments."""
     try:
         current_app.loader.import_default_modules()
     except Exception as error:  # whatever a project's own code may raise
@@ -164,6 +182,14 @@ def refuse_unregistered(tasks: list[Task]) -> None:
                 f'The fixture\'s periodic task "{task.row.name}" calls {task.row.task}, which the Celery '
                 f"application {current_app.main} does not register; the nearest it registers is {nearest}."
             )
+        registered: Any = current_app.tasks[task.row.task]
+        try:
+            if registered.typing:
+                registered.__header__(*decoded(task.row, "args", list), **decoded(task.row, "kwargs", dict))
+        except TypeError as error:
+            raise CommandError(
+                f"The fixture's periodic task \"{task.row.name}\" can't be called so: {error}."
+            ) from error
 
 
 def store(task: Task, *, fixture_wins: bool) -> str:
