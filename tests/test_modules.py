@@ -22,7 +22,6 @@ from ansible.plugins.loader import lookup_loader  # type: ignore[import-untyped]
 from project import ROOT, load_plugin
 
 MANAGED_FILES = "roles/common/library/managed_files.py"
-FORMER_FILES = "roles/common/library/former_files.py"
 APT_SUITES = "roles/debian_upgrade/library/apt_suites.py"
 LOOKUPS = ROOT / "roles/django_app/lookup_plugins"
 
@@ -181,15 +180,6 @@ class TestManagedFiles:
         assert not write("second")
         assert write("third")
         assert former.read_text() == "second"
-
-    def test_a_deferred_file_is_left_to_the_caller(self, tmp_path: Path) -> None:
-        file = tmp_path / "url"
-        wanted = {"path": str(file), "secret_content": "one", "mode": "0600", "deferred": True}
-        assert manage(wanted)["deferred_paths"] == []
-        assert file.read_text() == "one"
-        answer = manage(wanted | {"secret_content": "two"})
-        assert (answer["changed"], answer["deferred_paths"], file.read_text()) == (True, [str(file)], "one")
-        assert manage(wanted)["changed"] is False
 
     def test_a_secret_is_written_but_not_shown(self, tmp_path: Path) -> None:
         file = tmp_path / "secret"
@@ -436,82 +426,9 @@ while True:
         assert (victim.read_text(), mode(victim), victim.stat().st_uid) == before
 
 
-class TestFormerFiles:
-    """What managed_files replaces comes back, whatever has been killed in between."""
-
-    @pytest.fixture
-    def shop(self, tmp_path: Path) -> Path:
-        for name, text in (("settings", "old"), ("gone", "old")):
-            (tmp_path / name).write_text(text)
-            (tmp_path / name).chmod(0o640)
-            os.utime(tmp_path / name, (1e9, 1e9))
-        (tmp_path / "current").symlink_to("releases/1")
-        return tmp_path
-
-    @staticmethod
-    def change(shop: Path, to: str, check: bool = False) -> dict[str, Any]:
-        files = [
-            {"path": f"{shop}/settings", "content": to, "mode": "0600"},
-            {"path": f"{shop}/new", "content": to, "mode": "0600"},
-            {"path": f"{shop}/gone", "state": "absent"},
-            {"path": f"{shop}/current", "state": "link", "target": f"releases/{to}"},
-        ]
-        return run_module(MANAGED_FILES, check, files=files, keep_former_in=f"{shop}/former")
-
-    @staticmethod
-    def look(shop: Path) -> dict[str, object]:
-        paths = [path for path in shop.iterdir() if path.name != "former"]
-        files = [path for path in paths if not path.is_symlink()]
-        links = [path for path in paths if path.is_symlink()]
-        return {path.name: (path.read_text(), mode(path), path.stat().st_mtime) for path in files} | {
-            path.name: os.readlink(path) for path in links
-        }
-
-    @staticmethod
-    def former(shop: Path, state: str, check: bool = False) -> dict[str, Any]:
-        return run_module(FORMER_FILES, check, folder=f"{shop}/former", state=state)
-
-    def test_everything_comes_back_as_it_was_before_the_first_of_two_runs(self, shop: Path) -> None:
-        before, began = self.look(shop), time.time()
-        assert self.change(shop, "2")["former_kept"] is True
-        self.change(shop, "3")
-        assert os.readlink(shop / "current") == "releases/3"
-        rehearsal = self.former(shop, "restored", check=True)
-        assert (rehearsal["changed"], rehearsal["links"]) == (True, {f"{shop}/current": "releases/1"})
-        answer = self.former(shop, "restored")
-        assert began <= answer["begun"] <= time.time()
-        assert (self.look(shop), (shop / "former").exists()) == (before, False)
-        assert self.former(shop, "restored")["changed"] is False
-
-    def test_what_was_kept_is_private(self, shop: Path) -> None:
-        self.change(shop, "2")
-        assert mode(shop / "former") == 0o700
-
-    def test_nothing_is_kept_where_nothing_changes(self, shop: Path) -> None:
-        self.change(shop, "2")
-        self.former(shop, "forgotten")
-        after = self.look(shop)
-        assert (self.change(shop, "2")["former_kept"], self.look(shop)) == (False, after)
-        assert self.change(shop, "3", check=True)["former_kept"] is False
-
-    def test_a_kill_while_keeping_or_forgetting_leaves_something_to_go_on_with(self, shop: Path) -> None:
-        before = self.look(shop)
-        self.change(shop, "2")
-        # Killed after a copy and before the index.
-        (shop / "former/9").write_text("half")
-        self.change(shop, "3")
-        self.former(shop, "restored")
-        assert self.look(shop) == before
-        # Killed when only the index was removed.
-        self.change(shop, "2")
-        (shop / "former/index.json").unlink()
-        assert self.former(shop, "restored")["paths"] == []
-        assert (shop / "settings").read_text() == "2"
-
-
 def file_spec(path: Path, content: str, mode: str) -> dict[str, Any]:
     """Return a file as a module sees it: what isn't given is there as None."""
-    options = ("target", "secret_content", "owner", "group", "deferred", "previous", "if_empty")
+    options = ("target", "secret_content", "owner", "group", "previous", "if_empty")
     return dict.fromkeys(options) | {"path": str(path), "state": "file", "content": content, "mode": mode}
 
 

@@ -6,13 +6,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import grp
-import json
 import os
 import pwd
 import secrets
 import shutil
 import stat
-import time
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -27,14 +25,7 @@ description:
     so that it is never half written and a secret is never readable by others, not even for a moment.
   - Works with descriptors, never with paths that can change meanwhile. Refuses links, files with more than one name,
     and, run by root, folders in which an unprivileged user can swap files.
-  - With O(keep_former_in) what is replaced is kept first, until M(former_files) puts it back or forgets it.
 options:
-  keep_former_in:
-    description:
-      - Folder in which everything is kept that this call replaces, unless it is kept there already, so that the folder
-        holds what was there before the first of several runs. It is made with the first file.
-      - Folders are not kept.
-    type: path
   trusted_path:
     description:
       - Whether nobody is to be feared on the way to the files, as on a controller, where the inventory may belong to
@@ -101,10 +92,6 @@ options:
       mode:
         description: Permissions as an octal string; required for files and folders.
         type: str
-      deferred:
-        description: Leave a file that is there with other content as it is, and tell it in RV(deferred_paths).
-        type: bool
-        default: false
       previous:
         description: Path of a file with the same owner and mode that gets the content which is replaced; empty before.
         type: path
@@ -124,15 +111,6 @@ EXAMPLES = r"""
 RETURN = r"""
 changed_paths:
   description: The paths that were changed, in the order given.
-  returned: always
-  type: list
-  elements: str
-former_kept:
-  description: Whether O(keep_former_in) is there.
-  returned: always
-  type: bool
-deferred_paths:
-  description: The paths whose content differs and was left to the caller.
   returned: always
   type: list
   elements: str
@@ -199,51 +177,15 @@ def write_file(folder: int, name: str, content: bytes, uid: int, gid: int, mode:
         raise
 
 
-class Former:
-    """What was there before, in a folder: an index, and a copy of each file by its number in it."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self.index = os.path.join(folder, "index.json")
-        self.kept: dict = {"begun": time.time(), "paths": []}
-        if os.path.exists(self.index):
-            with open(self.index, encoding="utf-8") as file:
-                self.kept = json.load(file)
-
-    def keep(self, path: str) -> None:
-        """Keep the file or link, or that there is none, before it is changed."""
-        if path in (entry["path"] for entry in self.kept["paths"]):
-            return
-        os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        entry = {"path": path, "state": "absent"}
-        if os.path.islink(path):
-            entry |= {"state": "link", "target": os.readlink(path)}
-        elif os.path.isfile(path):
-            entry |= {"state": "file", "copy": str(len(self.kept["paths"]))}
-            copy = os.path.join(self.folder, entry["copy"])
-            shutil.copy2(path, copy)
-            found = os.stat(path)
-            os.chown(copy, found.st_uid, found.st_gid)
-        self.kept["paths"].append(entry)
-        folder = open_folder(self.folder)
-        if folder is not None:
-            write_file(folder, "index.json", json.dumps(self.kept).encode(), -1, -1, 0o600)
-            os.close(folder)
-
-
 class Entry:
     """One wanted file, folder or link, compared with what is on the host."""
 
-    def __init__(
-        self, spec: dict, check_mode: bool = False, trusted: bool = False, former: Former | None = None
-    ) -> None:
+    def __init__(self, spec: dict, check_mode: bool = False, trusted: bool = False) -> None:
         self.check_mode = check_mode
         self.trusted = trusted
-        self.former = former
         self.path: str = spec["path"].rstrip("/")
         self.state: str = spec["state"]
         self.if_empty: bool = bool(spec["if_empty"])
-        self.deferred: bool = bool(spec["deferred"])
         self.previous: str | None = spec["previous"]
         self.secret = spec["secret_content"] is not None
         self.content: bytes = (spec["secret_content"] if self.secret else spec["content"] or "").encode()
@@ -321,8 +263,7 @@ class Entry:
         if diffs and not self.check_mode:
             if self.state == "directory":
                 self._make_directory()
-            elif not (self.deferred and replaces):
-                self._keep()
+            else:
                 # Before the file itself, so that an interruption loses nothing.
                 if moves:
                     self._write_previous((self.before or b"") if replaces else b"")
@@ -331,10 +272,6 @@ class Entry:
                 else:
                     self._set_attributes(FILE)
         return bool(diffs), diffs
-
-    def left_to_the_caller(self) -> bool:
-        """Tell whether the file is there with other content, which the caller sees to."""
-        return self.deferred and self.found is not None and self._read(self.name) != self.content
 
     def _attributes(self) -> tuple[str, str]:
         if self.found is None:
@@ -368,18 +305,11 @@ class Entry:
         finally:
             os.close(folder)
 
-    def _keep(self) -> None:
-        if self.former and self.state != "directory":
-            for path in (self.previous, self.path):
-                if path:
-                    self.former.keep(path)
-
     def _link(self) -> tuple[bool, list[dict]]:
         before = os.readlink(self.name, dir_fd=self.folder) if self.found else "absent"
         if before == self.target:
             return False, []
         if not self.check_mode:
-            self._keep()
             temporary = f".{self.name}.{secrets.token_hex(8)}"
             os.symlink(self.target, temporary, dir_fd=self.folder)
             os.replace(temporary, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
@@ -395,7 +325,6 @@ class Entry:
             if left:
                 return False, []
         if not self.check_mode:
-            self._keep()
             if stat.S_ISDIR(self.found.st_mode):
                 shutil.rmtree(self.name, dir_fd=self.folder)
             else:
@@ -422,7 +351,6 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "keep_former_in": {"type": "path"},
             "trusted_path": {"type": "bool", "default": False},
             "files": {
                 "type": "list",
@@ -438,35 +366,24 @@ def main() -> None:
                     "owner": {"type": "str"},
                     "group": {"type": "str"},
                     "mode": {"type": "str"},
-                    "deferred": {"type": "bool", "default": False},
                     "previous": {"type": "path"},
                 },
             },
         },
         supports_check_mode=True,
     )
-    changed_paths, deferred_paths, diffs = [], [], []
-    keep = module.params["keep_former_in"]
-    former = Former(keep) if keep else None
+    changed_paths, diffs = [], []
     try:
         for spec in module.params["files"]:
-            entry = Entry(spec, module.check_mode, module.params["trusted_path"], former)
+            entry = Entry(spec, module.check_mode, module.params["trusted_path"])
             changed, diff = entry.apply(changed_paths)
             if changed:
                 changed_paths.append(entry.path)
-            if entry.left_to_the_caller():
-                deferred_paths.append(entry.path)
             diffs += diff
             entry.close()
     except RefusedError as refused:
         module.fail_json(msg=str(refused), changed_paths=changed_paths)
-    module.exit_json(
-        changed=bool(changed_paths),
-        changed_paths=changed_paths,
-        deferred_paths=deferred_paths,
-        diff=diffs,
-        former_kept=bool(keep) and os.path.isdir(keep),
-    )
+    module.exit_json(changed=bool(changed_paths), changed_paths=changed_paths, diff=diffs)
 
 
 if __name__ == "__main__":
