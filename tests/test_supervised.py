@@ -176,3 +176,9 @@ def test_only_a_proxy_may_say_how_the_client_came(proxies: str, seen: str, tmp_p
     finally:
         server.terminate()
         server.wait()
+
+
+def test_an_older_celery_without_remote_control_of_beat_can_be_run() -> None:
+    code = "import celery.beat; del celery.beat.BeatPidbox; import supervised.celery"
+    environment = {**os.environ, "PYTHONPATH": str(FILES)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)

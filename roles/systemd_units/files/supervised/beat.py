@@ -135,6 +135,8 @@ class Entry:
     def __init__(self, model: Any, app: Any = None) -> None:
         """Read a row, as django-celery-beat does."""
         super().__init__(model, app=app)  # type: ignore[call-arg]
+        # Before 2.8 django-celery-beat gives it to the broker in a way that the worker never sees.
+        self.options["headers"] = {**(self.options.get("headers") or {}), "periodic_task_name": model.name}
         # RabbitMQ refuses an exchange or a queue by closing the channel, maybe later: such a message gets its own.
         self.apart = any(self.options.get(name) for name in ("exchange", "queue", "routing_key"))
         if self.apart:
@@ -335,7 +337,11 @@ def mixed(named: Any) -> Any:
     return type(named.__name__, (Scheduler, named), {"Entry": entry, "__doc__": Scheduler.__doc__})
 
 
-class RemoteControl(celery.beat.BeatPidbox):  # type: ignore[name-defined]  # newer than its stubs
+# Before 5.7 beat has no remote control.
+BeatPidbox: Any = getattr(celery.beat, "BeatPidbox", object)
+
+
+class RemoteControl(BeatPidbox):
     """What answers `celery inspect ping`, with a heartbeat: else the broker keeps a lost host's name for minutes."""
 
     LOCKED_SECONDS = 30
@@ -361,7 +367,8 @@ class RemoteControl(celery.beat.BeatPidbox):  # type: ignore[name-defined]  # ne
 class Service(celery.beat.Service):
     """Beat's service, with the classes above."""
 
-    remote_control: bool
+    # Celery's own, from 5.7 on.
+    remote_control: bool = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Mix into the class that the command line names."""
