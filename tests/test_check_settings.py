@@ -84,7 +84,7 @@ CASES = [
         "other hosts",
         OTHER_NAMES,
         {"DEBUG": "false", "SECRET_KEY": GIVEN, "ALLOWED_HOSTS": "id.example.org"},
-        ("ALLOWED_HOSTS lacks localhost of django_app_allowed_hosts; set ALLOWED_HOSTS: 'localhost' in",),
+        ("ALLOWED_HOSTS has id.example.org and lacks localhost of django_app_allowed_hosts; set ALLOWED_HOSTS: ",),
     ),
     Case(
         "a key from elsewhere",

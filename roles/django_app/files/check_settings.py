@@ -79,7 +79,10 @@ def problems(debug: bool, allowed_hosts: list[str]) -> Iterator[str]:
         hosts = [host.removeprefix(".") for host in allowed_hosts if host != "*"]
         missing = [host for host in hosts if not validate_host(host, settings.ALLOWED_HOSTS)]
         if missing or not settings.ALLOWED_HOSTS:
-            fault = f"lacks {', '.join(missing)} of django_app_allowed_hosts" if settings.ALLOWED_HOSTS else "is empty"
+            fault = "is empty"
+            if settings.ALLOWED_HOSTS:
+                has, lacks = ", ".join(settings.ALLOWED_HOSTS), ", ".join(missing)
+                fault = f"has {has} and lacks {lacks} of django_app_allowed_hosts"
             advice = to_do("ALLOWED_HOSTS", f"'{','.join(allowed_hosts)}'", "django_app_environment")
             yield f"ALLOWED_HOSTS {fault}; {advice}"
     fallbacks = {f"SECRET_KEY_FALLBACKS[{i}]": key for i, key in enumerate(settings.SECRET_KEY_FALLBACKS)}
