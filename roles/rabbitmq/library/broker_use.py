@@ -58,6 +58,11 @@ plain_files:
   returned: always
   type: list
   elements: str
+erlang:
+  description: Names of other Erlang nodes on the host, which need the epmd that is there.
+  returned: always
+  type: list
+  elements: str
 before:
   description: How the host is, C(units) with their states by name, and C(nodes), the names of the nodes that have data.
   returned: always
@@ -130,6 +135,8 @@ def main() -> None:
         _, out, _ = module.run_command(["systemctl", "show", "--value", "--property=UnitFileState,ActiveState", unit])
         states[unit] = out.split()
     nodes = [path.name for path in DATA.glob("*@*") if path.is_dir() and not re.search("-plugins-expand$", path.name)]
+    _, names, _ = module.run_command(["epmd", "-names"]) if module.get_bin_path("epmd") else (0, "", "")
+    registered = re.findall(r"(?m)^name (\S+) at port", names)
     there = sorted(path for path in CONFIGURATION.rglob("*") if path.is_symlink() or not path.is_dir())
     files = [str(path) for path in there if says_something(path)]
     uses = files + foreign_files()
@@ -143,6 +150,7 @@ def main() -> None:
         files=files,
         plain_files=[str(path) for path in there if str(path) not in files],
         taken=taken_by(module.params["app"], module.params["user"], module.params["vhost"]),
+        erlang=sorted(set(registered) - {name.split("@")[0] for name in nodes}),
         before={"units": states, "nodes": sorted(nodes)},
     )
 
