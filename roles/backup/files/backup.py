@@ -426,7 +426,7 @@ class Backup:
                         safety = entry["id"] = self.make(f"before restoring {source}")
                 except RefusedError as error:
                     raise RefusedError(
-                        f"The current data can't be kept: {error} To discard them, add "
+                        f"The current data can't be kept: {str(error).rstrip('.')}. To discard them, add "
                         "-e backup_restore_discard_current=true."
                     ) from None
                 say(f"The current data are in backup {safety}.")
