@@ -1,5 +1,6 @@
 """What requests are made of before the project sees them."""
 
+import re
 from collections.abc import Callable
 from io import BytesIO
 from typing import BinaryIO, cast
@@ -75,10 +76,12 @@ def join_chunks(stream: BinaryIO, most: int) -> bytes:
     return body
 
 
-def no_null_characters(get_response: GetResponse) -> GetResponse:
-    """Refuse NUL, which PostgreSQL can't store and takes for an error of the program."""
+def well_formed(get_response: GetResponse) -> GetResponse:
+    """Refuse what libraries take for an error of the program: NUL in PostgreSQL, a lone % in oauthlib."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
+        if re.search("%(?![0-9A-Fa-f]{2})", request.META.get("QUERY_STRING", "")):
+            raise BadRequest("The query isn't encoded well.")
         values = [request.path, *request.COOKIES.values()]
         values += [value for name, value in request.META.items() if name.startswith("HTTP_")]
         for parameters in (request.GET, request.POST):

@@ -81,7 +81,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "tutorial.middleware.chunked_bodies",
-    "tutorial.middleware.no_null_characters",
+    "tutorial.middleware.well_formed",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -26,8 +26,12 @@ urlpatterns = [
     # Without the slash as well: the redirect to it would lose the form.
     *(path(str(found.pattern).removesuffix("/"), found.callback) for found in endpoints),
     path("applications/register/", ApplicationRegistration.as_view()),
-    path("applications/<slug:pk>/update/", ApplicationUpdate.as_view()),
-    *toolkit.management_urlpatterns,
+    path("applications/<int:pk>/update/", ApplicationUpdate.as_view()),
+    # The toolkit takes any word for a number, and fails.
+    *(
+        path(str(found.pattern).replace("<slug:pk>", "<int:pk>"), found.callback, name=found.name)
+        for found in toolkit.management_urlpatterns
+    ),
     *toolkit.oidc_urlpatterns,
     *toolkit.dcr_urlpatterns,
 ]
