@@ -3,6 +3,7 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from django.contrib.auth.models import User
 from django.test import Client
 from oauth2_provider.models import Application
@@ -48,6 +49,7 @@ def test_issuer_is_the_one_that_the_client_asked_for(client: Client, issuer: str
     assert "none" in found["token_endpoint_auth_methods_supported"]  # type: ignore[operator]
     assert "none" not in found["introspection_endpoint_auth_methods_supported"]  # type: ignore[operator]
     assert not {"implicit", "password"} & set(found["grant_types_supported"])  # type: ignore[call-overload]
+    AuthorizationServerMetadata(found).validate()
     endpoints = [str(url) for name, url in found.items() if name.endswith("_endpoint")]
     assert len(endpoints) == 5
     for url in endpoints:
