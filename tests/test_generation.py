@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from project import load_plugin
 
 generation = load_plugin("roles/django_app/library/generation.py")
+units = load_plugin("roles/common/library/managed_units.py")
 KEY = "credentials/DJANGO_SECRET_KEY"
 KEPT_KEY = "credentials/DJANGO_SECRET_KEY_FALLBACKS"
 ME = {"name": "ann@desk", "controller": "desk", "process": "1:2", "alive": ["1:2"]}
@@ -276,3 +279,34 @@ def test_an_installation_without_generations_is_one_that_can_come_back(shop: Sho
     assert not (shop.host.old_library / "supervised").exists()
     assert shop.host.all() == [second]
     assert json.loads((shop.host.folder / "used.json").read_text()) == ["one", "two"]
+
+
+@pytest.fixture
+def service(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """Yield what systemd tells of a service whose main process has this environment."""
+    with subprocess.Popen(["/bin/sleep", "60"], env=request.param) as process:
+        yield {"Id": "shop-web.service", "MainPID": str(process.pid), "Environment": "A=b RUNS_WITH=new PYTHONPATH=/x"}
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("service", "restarts"),
+    [
+        ({"INVOCATION_ID": "1", "RUNS_WITH": "new"}, False),
+        ({"INVOCATION_ID": "1", "RUNS_WITH": "old"}, True),
+        ({"INVOCATION_ID": "1"}, True),
+        # Overwritten by a title; the credential tells.
+        ({"title": "gunicorn: master"}, False),
+    ],
+    indirect=["service"],
+)
+def test_a_service_is_restarted_if_it_runs_with_something_else(
+    service: dict[str, str], restarts: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "shop-web.service").mkdir()
+    (tmp_path / "shop-web.service/RUNS_WITH").write_text("new")
+    assert units.runs_with_something_else(service, tmp_path) is restarts
+
+
+def test_a_service_without_a_process_is_started_not_restarted(tmp_path: Path) -> None:
+    assert units.runs_with_something_else({"Id": "shop.target"}, tmp_path) is False

@@ -101,7 +101,7 @@ def read_units(module: AnsibleModule, names: list[str]) -> dict[str, dict[str, s
     return dict(zip(names, blocks, strict=True))
 
 
-def runs_with_something_else(unit: dict[str, str]) -> bool:
+def runs_with_something_else(unit: dict[str, str], credentials: Path = Path("/run/credentials")) -> bool:
     """Return whether the main process has another RUNS_WITH than the one with which systemd would start it."""
     wanted = re.findall(r"(?:^| )RUNS_WITH=(\S*)", unit.get("Environment", ""))
     if unit.get("MainPID", "0") == "0":
@@ -111,6 +111,10 @@ def runs_with_something_else(unit: dict[str, str]) -> bool:
     except FileNotFoundError:
         return False
     found = [entry.decode() for entry in environment if entry.startswith(b"RUNS_WITH=")]
+    if not any(entry.startswith(b"INVOCATION_ID=") for entry in environment):
+        # A process that gave itself a title has overwritten its environment; its credentials are those of its start.
+        path = credentials / unit["Id"] / "RUNS_WITH"
+        found = [f"RUNS_WITH={path.read_text()}"] if path.exists() else []
     return found != [f"RUNS_WITH={value}" for value in wanted[-1:]]
 
 

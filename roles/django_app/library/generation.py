@@ -270,7 +270,8 @@ class Host:
                     found[str(path.relative_to(folder))] = path.read_bytes()
         found["release"] = os.path.basename(os.readlink(folder / "release")).encode()
         for name in [name for name in found if name.startswith("units/")]:
-            found[name] = re.sub(rb"(?m)^Environment=RUNS_WITH=.*$", b"Environment=RUNS_WITH=", found[name])
+            text = re.sub(rb"(?m)^SetCredential=RUNS_WITH:.*\n", b"", found[name])
+            found[name] = re.sub(rb"(?m)^Environment=RUNS_WITH=.*$", b"Environment=RUNS_WITH=", text)
         return found
 
     def digest(self, parts: Mapping[str, bytes]) -> str:
@@ -309,7 +310,9 @@ class Host:
                     (half / folder).mkdir()
                     (half / folder).chmod(0o700 if secret else 0o755)
             if path.startswith("units/"):
-                runs_with = f"Environment={RUNS_WITH}={self.digest(shared | {path: content})[:16]}"
+                digest = self.digest(shared | {path: content})[:16]
+                # As a credential, too: a process that gives itself a title overwrites its environment.
+                runs_with = f"Environment={RUNS_WITH}={digest}\nSetCredential={RUNS_WITH}:{digest}"
                 content = content.replace(f"Environment={RUNS_WITH}=".encode(), runs_with.encode())
             write(file, content, 0o600 if secret else 0o640 if path == "environment" else 0o644)
         write(half / "10-generation.conf", self.dropin(name, parts).encode(), 0o644)
