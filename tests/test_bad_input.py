@@ -33,6 +33,10 @@ def facts(distribution: str = "Debian", version: str = "12", init: str = "system
     }
 
 
+def listener(port: int, program: str) -> dict[str, Any]:
+    return {"port": port, "address": "", "program": program, "unit": f"{program}.service"}
+
+
 def interval(every: object) -> dict[str, Any]:
     return {"model": "django_celery_beat.intervalschedule", "pk": 1, "fields": {"every": every, "period": "seconds"}}
 
@@ -436,6 +440,22 @@ REFUSED = [
         "no localhost",
         {"ansible_facts": facts() | {"localhost_is_loopback": False}},
         "On one the name localhost doesn't mean 127.0.0.1, without which RabbitMQ can't start; add the line",
+    ),
+    Case(
+        "the web port is taken",
+        {
+            "ansible_facts": facts()
+            | {"listeners": [{"port": 8000, "address": "", "program": "nginx", "unit": "nginx.service"}]}
+        },
+        "On one nginx listens on port 8000; set systemd_units_web_port to a free one, or stop that.",
+    ),
+    Case(
+        "the broker's port is taken",
+        {
+            "ansible_facts": facts()
+            | {"listeners": [{"port": 5672, "address": "", "program": "docker-proxy", "unit": "docker.service"}]}
+        },
+        "On one docker-proxy listens on 5672, where RabbitMQ would; set rabbitmq_port",
     ),
     Case("no systemd", {"ansible_facts": facts(init="bash")}, f"one runs Debian 12 with bash as PID 1, {MAKE_DEMO}"),
     Case(

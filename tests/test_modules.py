@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -946,6 +947,15 @@ def test_accounts_and_packages_of_others_are_conflicts(tmp_path: Path) -> None:
     assert not host_facts.account_is_ours("news")
 
 
+def test_facts_know_who_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as here, socket.create_server(("", 0)) as everywhere:
+        found = {one["port"]: one for one in host_facts.listeners(Path("/proc"))}
+        program = Path("/proc/self/comm").read_text().strip()
+        for server, address in ((here, "127.0.0.1"), (everywhere, "")):
+            one = found[server.getsockname()[1]]
+            assert (one["address"], one["program"]) == (address, program)
+
+
 def test_facts_know_whether_localhost_is_this_host() -> None:
     assert host_facts.is_loopback("localhost") is True
     assert host_facts.is_loopback("127.0.0.2") is False
@@ -982,7 +992,7 @@ def test_lines_for_an_app_come_and_go_beside_those_of_others(tmp_path: Path, end
     hba.chmod(0o640)
 
     def write(database: str, way: str, *lines: str) -> str:
-        command = [sys.executable, WRITE_HBA, hba, database, way, *lines]
+        command = [sys.executable, str(WRITE_HBA), str(hba), database, way, *lines]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     assert write("one", "check", "hostssl one") == "hostssl one\n"

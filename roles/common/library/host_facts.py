@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import grp
 import os
@@ -39,6 +40,7 @@ ansible_facts:
       C(installed_packages) (names).
     - C(unfinished_packages), names of those that dpkg has not finished, and C(apt_suites), the suites that APT's
       sources name.
+    - C(listeners), who listens on which TCP port: C(port), C(address), C(program), C(unit).
     - C(localhost_is_loopback), whether that name means 127.0.0.1.
     - C(app_conflicts), what bears the app's name and was not made by these roles, and C(app_account_is_ours).
     - C(managed_broker), of the RabbitMQ that role rabbitmq configured C(apps) (names of the apps that use it),
@@ -50,6 +52,8 @@ ansible_facts:
 """
 
 
+# The state of a socket in the kernel's tables.
+LISTEN = "0A"
 # What dpkg calls a package that it isn't done with.
 UNFINISHED = {"half-installed", "unpacked", "half-configured", "triggers-awaited", "triggers-pending"}
 
@@ -123,6 +127,48 @@ def managed_broker(etc: Path) -> dict[str, Any]:
         "was_here": (folder / "was-here.json").exists(),
         "old_files": [str(old / name) for name in names if (old / name).exists()],
     }
+
+
+def sockets_of(process: Path) -> set[str]:
+    """Return the inodes of a process's sockets; none if it has ended or isn't ours to see."""
+    links = set()
+    with contextlib.suppress(OSError):
+        for path in (process / "fd").iterdir():
+            # A descriptor may be closed meanwhile, such as that of this very listing.
+            with contextlib.suppress(OSError):
+                links.add(os.readlink(path))
+    return {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
+
+
+def listeners(proc: Path) -> list[dict[str, Any]]:
+    """Return who listens on which TCP port, and its unit; of other users' processes only root can know.
+
+    An address is "" where it is every one, and of IPv6 otherwise left out: no port of ours has one.
+    """
+    ports: dict[str, dict[str, Any]] = {}
+    for table in ("net/tcp", "net/tcp6"):
+        for line in (proc / table).read_text(encoding="utf-8").splitlines()[1:] if (proc / table).is_file() else []:
+            fields = line.split()
+            address, port = fields[1].split(":")
+            every = set(address) == {"0"}
+            if fields[3] == LISTEN and (every or len(address) == 8):
+                # The kernel prints the address as a number of this processor.
+                octets = int(address, 16).to_bytes(4, sys.byteorder)
+                ports[fields[9]] = {"port": int(port, 16), "address": "" if every else ".".join(map(str, octets))}
+    found = []
+    for process in sorted(proc.glob("[0-9]*"), key=lambda path: int(path.name)):
+        held = [ports.pop(inode) for inode in sockets_of(process) & ports.keys()]
+        if held:
+            with contextlib.suppress(OSError):
+                group = re.findall(r"(?m)^(?:0:|[0-9]+:name=systemd):(.*)$", (process / "cgroup").read_text())
+                who = {
+                    "program": (process / "comm").read_text().strip(),
+                    "unit": "".join(group[-1:]).rpartition("/")[2],
+                }
+                found += [{**one, **who} for one in held]
+        if not ports:
+            break
+    return found
 
 
 def first_line(path: Path) -> str:
@@ -226,6 +272,7 @@ def main() -> None:
                 },
             },
             "localhost_is_loopback": is_loopback("localhost"),
+            "listeners": listeners(Path("/proc")),
             "all_ipv4_addresses": read_addresses(Path("/proc/net/fib_trie")),
             "installed_packages": installed,
             "unfinished_packages": unfinished,
