@@ -15,7 +15,7 @@ endif
 
 locks := requirements.txt $(wildcard app/requirements.txt app/requirements-dev.txt)
 
-.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted upgrade debian-upgrade cluster bench setup packages lock clean
+.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted upgrade debian-upgrade cluster foreign machine bench setup packages lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand --tabs=12
@@ -65,6 +65,12 @@ debian-upgrade: setup ## hosts become Debian 13 in place: by the playbook, cut o
 
 cluster: setup ## one installation on three hosts, with PostgreSQL; what its operators do
 	molecule/shared/test.sh cluster
+
+foreign: setup ## hosts that belong to others too, and hardened ones: refusals, first deployments that fail, and what works
+	molecule/shared/test.sh foreign
+
+machine: setup ## a machine with a kernel of its own, emulated: limits, address filter, reboot (MACHINE_DEBIAN=13)
+	molecule/machine/run.sh
 
 bench: setup ## what clean-up, tokens and provisioning cost; a quarter of an hour (BENCH_DEBIAN=13)
 	cd app && python -m bench
