@@ -113,3 +113,12 @@ def test_nothing_that_asks_a_host_about_itself_uses_a_proxy() -> None:
         assert text.count("ansible.builtin.uri:") == text.count("use_proxy: false"), from_root(path)
         calls = re.findall(r"\bcurl\b.*(?:localhost|127[.]0[.]0[.]1).*", text)
         assert [call for call in calls if "--noproxy" not in call] == [], from_root(path)
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_no_role_uses_what_is_private_to_another(role: Path) -> None:
+    """Names with two underscores stay in their role; what others need is a documented variable or fact."""
+    others = sorted((other.name for other in ROLES if other != role), key=len, reverse=True)
+    private = re.compile(rf"\b__(?:{'|'.join(others)})_\w+")
+    for path in [path for path in role.rglob("*") if path.suffix in (".yml", ".j2", ".py", ".md")]:
+        assert private.findall(path.read_text(encoding="utf-8")) == [], from_root(path)
