@@ -338,30 +338,29 @@ def mixed(named: Any) -> Any:
 
 
 # Before 5.7 beat has no remote control.
-BeatPidbox: Any = getattr(celery.beat, "BeatPidbox", object)
+if hasattr(celery.beat, "BeatPidbox"):
+    # Newer than its stubs.
+    class RemoteControl(celery.beat.BeatPidbox):  # type: ignore[name-defined, misc, unused-ignore]
+        """What answers `celery inspect ping`, with a heartbeat: else the broker keeps a lost name for minutes."""
 
+        LOCKED_SECONDS = 30
 
-class RemoteControl(BeatPidbox):
-    """What answers `celery inspect ping`, with a heartbeat: else the broker keeps a lost host's name for minutes."""
+        def _connect(self) -> Any:
+            """Connect as Celery does."""
+            connection = self.app.connection_for_read(heartbeat=LeaderLock.HEARTBEAT_SECONDS)
+            try:
+                return connection.ensure_connection(self._error_handler, None, callback=self._abort_if_stopping)
+            except BaseException:
+                connection.collect(socket_timeout=1)
+                raise
 
-    LOCKED_SECONDS = 30
-
-    def _connect(self) -> Any:
-        """Connect as Celery does."""
-        connection = self.app.connection_for_read(heartbeat=LeaderLock.HEARTBEAT_SECONDS)
-        try:
-            return connection.ensure_connection(self._error_handler, None, callback=self._abort_if_stopping)
-        except BaseException:
-            connection.collect(socket_timeout=1)
-            raise
-
-    def _consume_from(self, connection: Any) -> None:
-        """Answer as Celery does; wait without a traceback while another beat has this host's name."""
-        try:
-            super()._consume_from(connection)
-        except ResourceLocked:
-            logger.warning("No remote control: another beat has the name %s", self.hostname)
-            self._shutdown.wait(self.LOCKED_SECONDS)
+        def _consume_from(self, connection: Any) -> None:
+            """Answer as Celery does; wait without a traceback while another beat has this host's name."""
+            try:
+                super()._consume_from(connection)
+            except ResourceLocked:
+                logger.warning("No remote control: another beat has the name %s", self.hostname)
+                self._shutdown.wait(self.LOCKED_SECONDS)
 
 
 class Service(celery.beat.Service):
