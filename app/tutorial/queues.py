@@ -33,14 +33,14 @@ class OneByOne(Queue):
         return tag
 
 
-class Task(celery.Task):
+class Task(celery.Task):  # type: ignore[type-arg]  # of any task
     """A task whose messages can't hold up a queue of the kind above."""
 
     abstract = True
     Strategy = "tutorial.queues:strategy"
 
 
-def strategy(task: celery.Task, app: celery.Celery, consumer: Any, **options: Any) -> Callable[..., None]:  # noqa: ANN401  # Celery's have no types
+def strategy(task: Task, app: celery.Celery, consumer: Any, **options: Any) -> Callable[..., None]:  # noqa: ANN401  # Celery's have no types
     """Return what the worker does with a message: as Celery, but don't wait in a queue's only slot."""
     from celery.worker.strategy import default  # much that other processes don't need
 
@@ -48,7 +48,7 @@ def strategy(task: celery.Task, app: celery.Celery, consumer: Any, **options: An
 
     def take_unless_it_waits(message: Message, *args: object) -> None:
         headers, delivery = message.headers or {}, message.delivery_info or {}
-        queue = app.amqp.queues.get(delivery.get("routing_key"))
+        queue = app.amqp.queues.get(delivery.get("routing_key", ""))
         if not (isinstance(queue, OneByOne) and lies_ahead(headers.get("eta"))):
             take(message, *args)
             return
