@@ -133,6 +133,12 @@ def test_names_that_are_used_once_do_not_fill_the_memory(folder: Path, monkeypat
     assert known["always"]["sent"] == known["once 99"]["sent"] == 99
 
 
+def test_a_folder_that_is_gone_stops_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(folder / "gone"))
+    runs.note("an entry", sent=1.0)
+    assert runs.read_all() == []
+
+
 def test_a_worker_answers_what_it_has_noted(folder: Path, app: Celery) -> None:
     runs.note("sweep", task="shop.works", sent=5)
     assert noted_runs.__name__ == "noted_runs"  # Celery knows it by its import

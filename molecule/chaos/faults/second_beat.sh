@@ -1,5 +1,5 @@
-# A second beat is started by hand: it stands by, and takes over when the first one stops.
-sed 's/^SyslogIdentifier=.*/SyslogIdentifier=tutorial-beat2/' /etc/systemd/system/tutorial-beat.service \
+# A second beat is started by hand: it is on standby, and takes over when the first one stops.
+sed 's/^SyslogIdentifier=.*/SyslogIdentifier=tutorial-beat2/; s/^RuntimeDirectory=.*/&2/' /etc/systemd/system/tutorial-beat.service \
     >/run/systemd/system/tutorial-beat2.service
 systemctl daemon-reload
 systemctl start tutorial-beat2

@@ -46,12 +46,14 @@ def note(entry: Any, **facts: Any) -> None:
     if not path:
         return
     known = read(path)
-    if not known:
-        make_room(path.parent)
-    known |= {"entry": entry, "invocation": os.environ.get("INVOCATION_ID")} | facts
     new = path.with_suffix(f".{os.getpid()}")
-    new.write_text(json.dumps(known), encoding="utf-8")
-    new.replace(path)
+    # A folder that is gone or full must not cost a traceback with each run; the status then knows nothing.
+    with suppress(OSError):
+        if not known:
+            make_room(path.parent)
+        known |= {"entry": entry, "invocation": os.environ.get("INVOCATION_ID")} | facts
+        new.write_text(json.dumps(known), encoding="utf-8")
+        new.replace(path)
 
 
 def make_room(folder: Path) -> None:
