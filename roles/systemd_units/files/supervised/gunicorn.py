@@ -24,6 +24,8 @@ from supervised import journal, systemd
 
 # Unknown to gunicorn before 25.1, which ignores it here: the socket would need a home that is writable.
 control_socket_disable = True
+# Twice gunicorn's own: on the way through a login a client's request comes encoded once more.
+limit_request_line = 8190
 
 # -- Journal ----------------------------------------------------------------------------------------
 
