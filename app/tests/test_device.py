@@ -72,6 +72,15 @@ def test_device_gets_tokens_and_refreshes_them(client: Client, device: Applicati
     assert client.get("/api/hello", headers=bearer).text == "Hello, OAuth2!"
 
 
+def test_client_id_may_be_anything(client: Client, device: Application, user: User) -> None:
+    Application.objects.update(client_id="com.example/tv app")
+    begun = begin(client, client_id="com.example/tv%20app")
+
+    answer(Client(), user, begun["verification_uri_complete"], "accept")
+
+    assert poll(client, begun["device_code"], client_id="com.example/tv app")["status"] == 200
+
+
 def test_user_may_deny(client: Client, device: Application, user: User) -> None:
     begun = begin(client)
 
@@ -100,6 +109,14 @@ def test_device_cannot_ask_for_what_it_never_gets(client: Client, device: Applic
     assert begin(client, client_id="nobody")["error"] == "invalid_request"
     Application.objects.update(authorization_grant_type="client-credentials")
     assert begin(client)["error"] == "unauthorized_client"
+
+
+def test_client_id_in_the_query_is_none(client: Client, device: Application) -> None:
+    response = client.post(
+        "/o/device-authorization/?client_id=a-device", "x=y", content_type="application/x-www-form-urlencoded"
+    )
+
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
 
 
 def test_answer_with_codes_is_stored_nowhere(client: Client, device: Application) -> None:

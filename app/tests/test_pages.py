@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from oauth2_provider.models import Application
 from pytest_django import Settings
 
 from .conftest import Run
@@ -71,6 +72,27 @@ def test_each_page_has_a_title(client: Client, user: User, path: str, title: str
     assert f"<title>{title} | Authorization server</title>" in client.get(path).text
 
 
+def test_pages_of_an_application_have_titles(client: Client, user: User) -> None:
+    application = Application.objects.create(
+        user=user,
+        client_id="an-id",
+        client_type="public",
+        authorization_grant_type="authorization-code",
+        redirect_uris="https://client.example/",
+    )
+    client.force_login(user)
+    query = {"response_type": "code", "client_id": "an-id", "code_challenge": "x" * 43}
+    query["code_challenge_method"] = "S256"
+
+    for path, title in {
+        f"/o/applications/{application.pk}/": "Application",
+        f"/o/applications/{application.pk}/update/": "Edit application",
+        "/o/authorize/": "Authorize",
+        "/authorize/": "Authorize",
+    }.items():
+        assert f"<title>{title} | Authorization server</title>" in client.get(path, query).text
+
+
 def test_admin_has_periodic_tasks(client: Client, user: User) -> None:
     client.force_login(user)
 
@@ -93,6 +115,7 @@ import re
 import django; django.setup()
 from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from oauth2_provider.models import Application
 from pytest_django import Settings
 browser = Client(headers={"Host": "localhost"})
 [stylesheet] = re.findall(r'href="(/static/admin/css/base[^"]+)"', browser.get("/admin/login/").text)
@@ -131,6 +154,7 @@ HEALTH = """
 import django; django.setup()
 from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from oauth2_provider.models import Application
 from pytest_django import Settings
 response = Client(headers={"Host": "localhost"}).get("/healthz")
 print(response.status_code, response.text)

@@ -33,6 +33,8 @@ class DeviceAuthorizationView(ToolkitDeviceAuthorizationView):
 
     def create_device_authorization_response(self, request: HttpRequest) -> tuple[dict[str, str], Any, int]:
         """Return headers, the response (JSON text if it is an error) and the status."""
+        if "client_id" not in request.POST:  # oauthlib also takes it from the query
+            return {}, InvalidRequestError("Missing client_id parameter.").json, 400
         request.META["CONTENT_TYPE"] = request.content_type  # oauthlib takes none that names a charset
         headers, response, status = super().create_device_authorization_response(request)
         if status != 200:

@@ -1,6 +1,6 @@
 """The toolkit's URLs, some of them with views of our own."""
 
-from django.urls import path
+from django.urls import URLPattern, path
 from oauth2_provider import urls as toolkit
 
 from tutorial.oauth.authorization import AuthorizationView
@@ -12,12 +12,21 @@ from tutorial.views import IntrospectTokenView
 
 app_name = "oauth2_provider"
 
+
+def corrected(found: URLPattern) -> URLPattern:
+    """Return one of the toolkit's URLs for numbers and any client ID; it takes a slug for both, and fails."""
+    route = (
+        str(found.pattern).replace("<slug:pk>", "<int:pk>").replace("<slug:client_id>", "<path:client_id>")
+    )
+    return path(route, found.callback, name=found.name)
+
+
 endpoints = [
-    path("authorize/", AuthorizationView.as_view()),
+    path("authorize/", AuthorizationView.as_view(), name="authorize"),
     path("token/", TokenView.as_view()),
     path("introspect/", IntrospectTokenView.as_view()),
     path("device-authorization/", DeviceAuthorizationView.as_view()),
-    *toolkit.base_urlpatterns,
+    *map(corrected, toolkit.base_urlpatterns),
 ]
 
 urlpatterns = [
@@ -25,13 +34,9 @@ urlpatterns = [
     *endpoints,
     # Without the slash as well: the redirect to it would lose the form.
     *(path(str(found.pattern).removesuffix("/"), found.callback) for found in endpoints),
-    path("applications/register/", ApplicationRegistration.as_view()),
-    path("applications/<int:pk>/update/", ApplicationUpdate.as_view()),
-    # The toolkit takes any word for a number, and fails.
-    *(
-        path(str(found.pattern).replace("<slug:pk>", "<int:pk>"), found.callback, name=found.name)
-        for found in toolkit.management_urlpatterns
-    ),
+    path("applications/register/", ApplicationRegistration.as_view(), name="register"),
+    path("applications/<int:pk>/update/", ApplicationUpdate.as_view(), name="update"),
+    *map(corrected, toolkit.management_urlpatterns),
     *toolkit.oidc_urlpatterns,
     *toolkit.dcr_urlpatterns,
 ]
