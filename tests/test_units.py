@@ -97,6 +97,13 @@ def test_the_sandbox_is_what_makes_it(root: Path, tmp_path: Path) -> None:
     assert exposure(tmp_path, OWN[0]) > 9
 
 
+def test_networks_are_named_as_systemd_run_takes_them(root: Path) -> None:
+    """Of the word localhost and further networks it takes none."""
+    lines = [line for path in root.rglob("*.conf") for line in path.read_text().splitlines()]
+    allowed = {line for line in lines if line.startswith("IPAddressAllow=")}
+    assert allowed == {"IPAddressAllow=127.0.0.0/8 ::1/128"}
+
+
 @pytest.mark.parametrize("unit", [*OWN, "rabbitmq-server.service"])
 def test_services_say_when_they_work_and_always_come_back(root: Path, unit: str) -> None:
     found = settings(root, unit)
