@@ -3,14 +3,14 @@
 import json
 import math
 import time
-from collections.abc import Callable, Container
 from typing import Any, NamedTuple
 
 from django.db import connections, router, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import BooleanField, Exists, Model, OuterRef, QuerySet
 from django.db.models.deletion import get_candidate_relations_to_delete
 from django.db.models.expressions import RawSQL
 from django.db.models.signals import post_delete, pre_delete
+from oauth2_provider import models as toolkit
 from oauth2_provider.settings import oauth2_settings
 
 Rows = QuerySet[Any]
@@ -24,21 +24,13 @@ class Done(NamedTuple):
     finding: float
 
 
-def delete_in_batches(
-    rows: Rows,
-    *order: str,
-    seconds: float = math.inf,
-    release: Callable[[Rows], Rows] | None = None,
-    released: Container[type[Model]] = (),
-) -> Done:
+def delete_in_batches(rows: Rows, *order: str, seconds: float = math.inf) -> Done:
     """Delete rows in short transactions, except those that others have locked.
 
     Args:
         rows: what has to go.
         order: lookups by which an index yields the rows; few of them share the value of the last.
         seconds: after which no other batch begins.
-        release: called with a batch that is locked, lets go what refers to it; returns what may be deleted.
-        released: models whose rows refer to what is deleted, and with which `release` deals.
     """
     model, using, deadline = rows.model, router.db_for_write(rows.model), time.monotonic() + seconds
     size, deleted, finding = oauth2_settings.CLEAR_EXPIRED_TOKENS_BATCH_SIZE, 0, -time.monotonic()
@@ -51,8 +43,8 @@ def delete_in_batches(
         with transaction.atomic(using=using):
             keys = list(rest.select_for_update(skip_locked=True).values_list("pk", flat=True)[:size])
             finding += time.monotonic()
-            batch = model._default_manager.using(using).filter(pk__in=_one_of(keys, model, using))
-            number = _delete(release(batch) if release else batch, released)
+            batch = model._default_manager.using(using).filter(_among(keys, model, using))
+            number = _delete(batch)
         deleted, late = deleted + number, time.monotonic() > deadline
         if len(keys) < size or not number or late:
             return Done(deleted, late and len(keys) == size, finding)
@@ -61,20 +53,40 @@ def delete_in_batches(
     return Done(deleted, False, finding + time.monotonic())
 
 
-def _delete(batch: Rows, released: Container[type[Model]]) -> int:
+def unreferenced(rows: Rows) -> Rows:
+    """Return those of the rows to which no token refers."""
+    refresh, access = toolkit.get_refresh_token_model(), toolkit.get_access_token_model()
+    referring = {
+        refresh: access.objects.filter(source_refresh_token=OuterRef("pk")),
+        access: refresh.objects.filter(access_token=OuterRef("pk")),
+        toolkit.get_id_token_model(): access.objects.filter(id_token=OuterRef("pk")),
+    }
+    return rows.filter(~Exists(referring[rows.model])) if rows.model in referring else rows
+
+
+def _delete(batch: Rows) -> int:
     """Delete by SQL alone, unless receivers or other models' rows are concerned; return how many."""
-    meta = batch.model._meta
+    refresh, access = toolkit.get_refresh_token_model(), toolkit.get_access_token_model()
+    model, meta, using = batch.model, batch.model._meta, batch.db
+    if model is refresh:  # what on_delete=SET_NULL means
+        tokens = access.objects.using(using)
+        issued = tokens.filter(source_refresh_token__in=batch.values("pk"))
+        locked = issued.select_for_update(skip_locked=True).values("pk")
+        tokens.filter(pk__in=locked).update(source_refresh_token=None)
+    batch = unreferenced(batch)  # asked again: somebody may have referred to the row before it was locked
     relations = get_candidate_relations_to_delete(meta)
-    others = any(relation.related_model not in released for relation in relations)
-    listeners = any(signal.has_listeners(batch.model) for signal in (pre_delete, post_delete))
+    others = any(relation.related_model not in (refresh, access) for relation in relations)
+    listeners = pre_delete.has_listeners(model) or post_delete.has_listeners(model)
     if listeners or others or meta.parents or meta.private_fields:
         return batch.delete()[1].get(meta.label, 0)
-    number: int = batch._raw_delete(batch.db)
+    number: int = batch._raw_delete(using)
     return number
 
 
-def _one_of(keys: list[Any], model: type[Model], using: str) -> RawSQL:
-    """Return primary keys as one parameter, which takes a tenth of the time of thousands."""
+def _among(keys: list[Any], model: type[Model], using: str) -> RawSQL:
+    """Compare primary keys with a list that is one parameter, in a tenth of the time of thousands."""
+    column, parameter = f'"{model._meta.pk.column}"', "= ANY(%s)"
     if connections[using].vendor == "sqlite":
-        return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(keys, default=lambda key: key.hex)])
-    return RawSQL(f"SELECT unnest(%s::{model._meta.pk.rel_db_type(connections[using])}[])", [keys])  # noqa: S611  # a type and numbers
+        parameter = "IN (SELECT value FROM json_each(%s))"
+        keys = json.dumps(keys, default=lambda key: key.hex)  # type: ignore[assignment]  # its form of a list
+    return RawSQL(f"{column} {parameter}", [keys], BooleanField())  # noqa: S611  # a name and a parameter

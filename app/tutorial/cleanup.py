@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 from oauth2_provider import models as toolkit
 from oauth2_provider.settings import oauth2_settings
 
-from tutorial.batches import delete_in_batches
+from tutorial.batches import delete_in_batches, unreferenced
 
 OVERLAP = timedelta(minutes=1)  # for what was locked, or committed late
 HOURLY = 50 * 60  # seconds
@@ -77,8 +76,8 @@ def clear_expired(mark: Mark | None = None, seconds: float = math.inf) -> None:
         for lookups in parts:
             rows, left = model.objects.filter(**lookups), begin + seconds - time.monotonic()
             if model is not refresh:
-                rows = _unreferenced(rows)
-            done = delete_in_batches(rows, *order, seconds=left, release=_release, released=(refresh, access))
+                rows = unreferenced(rows)
+            done = delete_in_batches(rows, *order, seconds=left)
             total, more, finding = total + done.deleted, more or done.more, finding + done.finding
         toolkit.logger.info("%s %s tokens deleted", total, name)  # the toolkit's line, under its name
     if more:
@@ -86,25 +85,3 @@ def clear_expired(mark: Mark | None = None, seconds: float = math.inf) -> None:
     elif mark:
         mark.until = now - OVERLAP
         mark.whole_look_at = mark.whole_look_at if since else begin + min(HOURLY, SHARE * finding)
-
-
-def _unreferenced(rows: QuerySet[Any]) -> QuerySet[Any]:
-    """Return those of the rows to which no token refers."""
-    refresh, access = toolkit.get_refresh_token_model(), toolkit.get_access_token_model()
-    referring = {
-        refresh: access.objects.filter(source_refresh_token=OuterRef("pk")),
-        access: refresh.objects.filter(access_token=OuterRef("pk")),
-        toolkit.get_id_token_model(): access.objects.filter(id_token=OuterRef("pk")),
-    }
-    return rows.filter(~Exists(referring[rows.model])) if rows.model in referring else rows
-
-
-def _release(batch: QuerySet[Any]) -> QuerySet[Any]:
-    """Let go what refers to locked rows, unless it is locked; return the rows to which nothing refers."""
-    access = toolkit.get_access_token_model().objects.using(batch.db)
-    if batch.model is toolkit.get_refresh_token_model():  # what on_delete=SET_NULL means
-        issued = access.filter(source_refresh_token__in=batch.values("pk")).select_for_update(
-            skip_locked=True
-        )
-        access.filter(pk__in=issued.values("pk")).update(source_refresh_token=None)
-    return _unreferenced(batch)
