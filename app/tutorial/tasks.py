@@ -19,7 +19,7 @@ from tutorial.cleanup import Mark, clear_expired
 
 logger = logging.getLogger(__name__)
 # Seconds after which a chore ends, to go on at its next run: a backlog is no failure, and others wait.
-TIME = settings.CELERY_TASK_SOFT_TIME_LIMIT / 5
+TIME = (settings.CELERY_TASK_SOFT_TIME_LIMIT or 300) / 5
 _mark = Mark()  # in each process of the worker
 
 
