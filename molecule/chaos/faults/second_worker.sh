@@ -1,6 +1,6 @@
 # A second worker, with three processes, is started by hand. The chores' queue is still worked on task by task: by the
 # first worker, and by the second one as soon as the first is killed.
-sed -e 's/^SyslogIdentifier=.*/SyslogIdentifier=tutorial-worker2/' -e 's/--concurrency.*/--concurrency 3 --hostname second@%%h/' \
+sed -e 's/^SyslogIdentifier=.*/SyslogIdentifier=tutorial-worker2/' -e 's/^RuntimeDirectory=.*/&2/' -e 's/--concurrency.*/--concurrency 3 --hostname second@%%h/' \
     /etc/systemd/system/tutorial-worker.service >/run/systemd/system/tutorial-worker2.service
 systemctl daemon-reload
 systemctl start tutorial-worker2
