@@ -145,10 +145,3 @@ def test_a_worker_answers_what_it_has_noted(folder: Path, app: Celery) -> None:
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20):
         answers = app.control.broadcast("noted_runs", reply=True, timeout=10, limit=1)
     assert [list(answer.values()) for answer in answers or []] == [[[noted(folder)["sweep"]]]]
-
-
-def test_a_folder_that_is_gone_stops_nothing(folder: Path) -> None:
-    folder.rmdir()
-    runs.note("sweep", sent=1)
-    runs.note_end("sweep", "succeeded")
-    assert runs.read_all() == []
