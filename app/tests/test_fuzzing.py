@@ -143,6 +143,8 @@ HEADERS: dict[str, list[bytes]] = {
         b"Basic " + base64.b64encode(b"an-id:\xff"),
         b"Basic " + base64.b64encode(b"an-id:\0"),
         b"Basic " + base64.b64encode(b"an\0id:x"),
+        b"Basic " + base64.b64encode(b"an%00id:x"),
+        b"Basic " + base64.b64encode(b"an%zzid:%"),
         b"Basic " + base64.b64encode(f"an-id:{SECRET}".encode()),
         b"Basic \xff",
         b"Bearer",
@@ -169,7 +171,7 @@ def form(chance: random.Random) -> bytes:
     for name in chance.sample(sorted(PLAUSIBLE), chance.randrange(12)):
         for _ in range(chance.choice([1, 1, 1, 1, 2])):
             value = chance.choice(PLAUSIBLE[name]).encode()
-            if chance.random() < 0.25:
+            if chance.random() < chance.choice([0.1, 0.6]):
                 value = chance.choice(CRAFTED)
             pairs.append(name.encode() + b"=" + (value if chance.random() < 0.1 else quoted(value)))
     if chance.random() < 0.05:

@@ -1,9 +1,13 @@
 """What requests are made of before the project sees them."""
 
+import binascii
 import re
+from base64 import b64decode
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from typing import BinaryIO, cast
+from urllib.parse import unquote
 
 from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig
@@ -77,12 +81,12 @@ def join_chunks(stream: BinaryIO, most: int) -> bytes:
 
 
 def well_formed(get_response: GetResponse) -> GetResponse:
-    """Refuse what libraries take for an error of the program: NUL in PostgreSQL, a lone % in oauthlib."""
+    """Refuse what libraries take for an error of the program, such as NUL, or a % that encodes nothing."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         if re.search("%(?![0-9A-Fa-f]{2})", request.META.get("QUERY_STRING", "")):
             raise BadRequest("The query isn't encoded well.")
-        values = [request.path, *request.COOKIES.values()]
+        values = [request.path, *request.COOKIES.values(), *basic_credentials(request)]
         values += [value for name, value in request.META.items() if name.startswith("HTTP_")]
         for parameters in (request.GET, request.POST):
             for name, found in parameters.lists():
@@ -92,3 +96,20 @@ def well_formed(get_response: GetResponse) -> GetResponse:
         return get_response(request)
 
     return middleware
+
+
+def basic_credentials(request: HttpRequest) -> list[str]:
+    """Return client ID and secret as one text, or nothing.
+
+    Raises:
+        BadRequest: the header isn't ASCII.
+    """
+    header = request.headers.get("Authorization", "")
+    if not header.isascii():
+        raise BadRequest("The header Authorization isn't ASCII.")
+    scheme, _, credentials = header.partition(" ")
+    if scheme.lower() != "basic":
+        return []
+    with suppress(binascii.Error):
+        return [unquote(b64decode(credentials).decode("latin-1"))]
+    return []
