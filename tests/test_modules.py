@@ -964,7 +964,7 @@ def test_facts_know_whether_localhost_is_this_host() -> None:
 
 def test_facts_know_the_broker_that_is_ours(tmp_path: Path) -> None:
     """That of earlier versions, too; a pipe or a link in a folder of the user rabbitmq doesn't stop them."""
-    none = {"apps": [], "was_here": False, "old_files": []}
+    none = {"apps": [], "shared": False, "was_here": False, "old_files": []}
     old = tmp_path / "rabbitmq"
     old.mkdir()
     (old / "definitions.json").write_text("{}")
@@ -978,7 +978,10 @@ def test_facts_know_the_broker_that_is_ours(tmp_path: Path) -> None:
     (tmp_path / "rabbitmq-managed/definitions.d").mkdir(parents=True)
     (tmp_path / "rabbitmq-managed/definitions.d/shop.json").write_text("{}")
     (tmp_path / "rabbitmq-managed/was-here.json").write_text("{}")
-    assert host_facts.managed_broker(tmp_path) == {"apps": ["shop"], "was_here": True, "old_files": found}
+    shared = {"apps": ["shop"], "shared": True, "was_here": True, "old_files": found}
+    assert host_facts.managed_broker(tmp_path) == shared
+    (tmp_path / "rabbitmq-managed/rabbitmq.conf").write_text("")
+    assert host_facts.managed_broker(tmp_path) == shared | {"shared": False}
 
 
 WRITE_HBA = ROOT / "roles/postgresql/files/write_hba.py"

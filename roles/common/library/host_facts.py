@@ -44,8 +44,8 @@ ansible_facts:
     - C(localhost_is_loopback), whether that name means 127.0.0.1.
     - C(app_conflicts), what bears the app's name and was not made by these roles, and C(app_account_is_ours).
     - C(managed_broker), of the RabbitMQ that role rabbitmq configured C(apps) (names of the apps that use it),
-      C(was_here) (whether RabbitMQ was on the host before) and C(old_files) (what earlier versions wrote in
-      C(/etc/rabbitmq)).
+      C(shared) (whether it is somebody else's), C(was_here) (whether RabbitMQ was on the host before) and
+      C(old_files) (what earlier versions wrote in C(/etc/rabbitmq)).
     - C(old_broker_data), names of RabbitMQ nodes whose data are too old for RabbitMQ 4 (only root can read them).
   returned: always
   type: dict
@@ -124,6 +124,7 @@ def managed_broker(etc: Path) -> dict[str, Any]:
         names = ["definitions.json", "enabled_plugins", "rabbitmq-env.conf", "rabbitmq.conf"]
     return {
         "apps": sorted(path.stem for path in (folder / "definitions.d").glob("*.json")),
+        "shared": (folder / "definitions.d").exists() and not (folder / "rabbitmq.conf").exists(),
         "was_here": (folder / "was-here.json").exists(),
         "old_files": [str(old / name) for name in names if (old / name).exists()],
     }

@@ -44,7 +44,7 @@ uses:
   type: list
   elements: str
 taken:
-  description: The names of other apps of these roles that have the same user or virtual host.
+  description: The names of other apps of these roles, or C(somebody), who have the same user or virtual host.
   returned: always
   type: list
   elements: str
@@ -97,12 +97,12 @@ def foreign_files() -> list[str]:
     return [str(path) for path in sorted(found)]
 
 
-def what_it_serves(run: Any) -> list[str]:
-    """Return what the running broker has beside the package's own user and virtual host."""
+def what_it_serves(run: Any, ours: set[str]) -> tuple[list[str], bool]:
+    """Return what the running broker has beside the package's own, and whether a user or virtual host has our name."""
     command = ["timeout", str(SECONDS), "/usr/sbin/rabbitmqctl", "--quiet", f"--timeout={SECONDS}"]
     code, out, _ = run([*command, "export_definitions", "-", "--format=json"])
     if code:
-        return ["it doesn't answer"]
+        return ["it doesn't answer"], False
     definitions = json.loads(out[out.index("{") :])
     names = {
         kind: [row["name"] for row in definitions.get(kind, []) if row["name"] not in ("/", "guest")]
@@ -110,7 +110,8 @@ def what_it_serves(run: Any) -> list[str]:
     }
     found = [f"{kind} {', '.join(sorted(some)[:5])}" for kind, some in names.items() if some]
     code, out, _ = run([*command, "list_connections", "--no-table-headers", "user", "peer_host"])
-    return found + (["open connections"] if code or out.strip() else [])
+    found += ["open connections"] if code or out.strip() else []
+    return found, bool(ours & {*names["users"], *names["vhosts"]})
 
 
 def taken_by(app: str, user: str, vhost: str) -> list[str]:
@@ -140,8 +141,18 @@ def main() -> None:
     there = sorted(path for path in CONFIGURATION.rglob("*") if path.is_symlink() or not path.is_dir())
     files = [str(path) for path in there if says_something(path)]
     uses = files + foreign_files()
+    app, user, vhost = (module.params[name] for name in ("app", "user", "vhost"))
+    taken = taken_by(app, user, vhost)
     if "active" in states["rabbitmq-server.service"]:
-        uses += what_it_serves(module.run_command)
+        serves, is_taken = what_it_serves(module.run_command, {user, vhost})
+        uses += serves
+        # In a broker of ours it is what an uninstallation left.
+        if (
+            is_taken
+            and not (MANAGED / f"definitions.d/{app}.json").exists()
+            and not (MANAGED / "rabbitmq.conf").exists()
+        ):
+            taken = taken or ["somebody"]
     elif nodes:
         uses += [f"data of {', '.join(sorted(nodes))}, which doesn't run"]
     module.exit_json(
@@ -149,7 +160,7 @@ def main() -> None:
         uses=uses,
         files=files,
         plain_files=[str(path) for path in there if str(path) not in files],
-        taken=taken_by(module.params["app"], module.params["user"], module.params["vhost"]),
+        taken=taken,
         erlang=sorted(set(registered) - {name.split("@")[0] for name in nodes}),
         before={"units": states, "nodes": sorted(nodes)},
     )
