@@ -112,6 +112,15 @@ def test_endless_head_is_refused(port: int) -> None:
         client.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000_000)
 
 
+def test_half_a_request_whose_client_has_gone_does_not_reach_the_app(port: int) -> None:
+    with connect(port, POST + b"Content-Length: 5\r\n\r\nab") as client:
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100) == b""
+    with connect(port, GET % b"" + CLOSE) as client:
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100).startswith(b"HTTP/1.1 200")
+
+
 def test_request_may_come_byte_by_byte(port: int) -> None:
     with connect(port) as client:
         for byte in POST + b"Content-Length: 3\r\n" + CLOSE + b"abc":

@@ -198,11 +198,11 @@ class Worker(ThreadWorker):
         if received:
             buffer.seek(0, os.SEEK_END)
             buffer.write(received)
-        if received == b"" or self.complete(conn, buffer.getvalue()):
+        if self.complete(conn, buffer.getvalue()):
             self.forget(conn)
-            super().enqueue_req(conn)  # of half a request the parser makes an error or nothing
-        elif received and self.held_bytes() > MOST_BYTES_OF_ALL:
-            self.drop(conn)
+            super().enqueue_req(conn)
+        elif received == b"" or self.held_bytes() > MOST_BYTES_OF_ALL:
+            self.drop(conn)  # half a request whose client has gone is no request
 
     def complete(self, conn: Any, data: bytes) -> bool:
         """Tell whether a request has arrived, or as much as is held of one."""
