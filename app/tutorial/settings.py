@@ -34,7 +34,7 @@ DEBUG = env.bool("DJANGO_DEBUG", False)
 ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"], subcast=str.strip)
 CSRF_TRUSTED_ORIGINS = env.list("DJANGO_CSRF_TRUSTED_ORIGINS", [], subcast=str.strip)
 
-# Redirect URIs with http: tutorial/oauth/redirects.py sees to it that they stay on the user's machine.
+# Redirect URIs with http: tutorial/oauth/redirects.py makes sure that they stay on the user's machine.
 SILENCED_SYSTEM_CHECKS = ["oauth2_provider.W008"]
 
 SERVED_OVER_TLS = env.bool("DJANGO_SERVED_OVER_TLS", False)
