@@ -103,14 +103,15 @@ def schedule(row: Any) -> dict[str, Any]:
 
 
 def problem_of_row(row: Any) -> str:
-    """Return why beat skips a row, by beat's own rules; they lie beside this program."""
-    sys.path.append(str(HERE.parent))
+    """Return why beat skips a row, by the rules of the beat that runs."""
+    library = json.loads((HERE / "settings.json").read_text(encoding="utf-8"))["library"]
+    sys.path.append(library)
     try:
         from supervised import rows
     except ImportError:  # units that weren't updated yet
         return ""
     finally:
-        sys.path.remove(str(HERE.parent))
+        sys.path.remove(library)
     return str(rows.problem(row))
 
 
