@@ -52,7 +52,7 @@ def test_secrets_of_before_stay_where_they_are(tmp_path: Path) -> None:
 def test_nobody_guesses_whose_shared_secrets_are(tmp_path: Path) -> None:
     (tmp_path / "credentials").mkdir()
     (tmp_path / SECRET).touch()
-    with pytest.raises(ValueError, match=r"holds secrets that the installations blue, red would share; move them to "):
+    with pytest.raises(ValueError, match=r"holds secrets that the installations blue, red would share; copy them to "):
         folder(tmp_path, name="red", names=("blue",))
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from celery import current_app
 from django.contrib.auth.models import User
 from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from oauth2_provider.models import Application
-from pytest_django import Settings
 
 from .conftest import Run
 
@@ -116,7 +116,6 @@ import django; django.setup()
 from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from oauth2_provider.models import Application
-from pytest_django import Settings
 browser = Client(headers={"Host": "localhost"})
 [stylesheet] = re.findall(r'href="(/static/admin/css/base[^"]+)"', browser.get("/admin/login/").text)
 response = browser.get(stylesheet)
@@ -155,7 +154,6 @@ import django; django.setup()
 from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from oauth2_provider.models import Application
-from pytest_django import Settings
 response = Client(headers={"Host": "localhost"}).get("/healthz")
 print(response.status_code, response.text)
 """
@@ -211,8 +209,13 @@ def test_file_may_have_any_name(run: Run, tmp_path: Path, name: str) -> None:
     assert (tmp_path / name).stat().st_size > 0
 
 
-def test_admin_tells_that_the_broker_is_away(client: Client, user: User, settings: Settings) -> None:
-    settings.CELERY_BROKER_URL = "amqp://127.0.0.1:1//"
+def test_admin_tells_that_the_broker_is_away(
+    client: Client, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Not by Django's settings, which Celery may read once and keep.
+    monkeypatch.setattr(current_app.conf, "broker_url", "amqp://127.0.0.1:1//")
+    monkeypatch.setattr(current_app, "_pool", None)
+    monkeypatch.setattr(current_app.amqp, "_producer_pool", None)
     schedule = IntervalSchedule.objects.create(every=1, period="days")
     task = PeriodicTask.objects.create(name="a task", task="tutorial.tasks.clear_tokens", interval=schedule)
     client.force_login(user)

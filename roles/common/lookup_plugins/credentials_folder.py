@@ -51,8 +51,8 @@ def credentials_folder(inventory: Path, file: Path, sources: list[Path], name: s
         return own
     if name and not owner and len(names) > 1:
         raise ValueError(
-            f"{shared} holds secrets that the installations {', '.join(sorted(names))} would share; move them to "
-            f"{shared}/NAME, where NAME is the installation that they belong to."
+            f"{shared} holds secrets that the installations {', '.join(sorted(names))} would share; copy them to "
+            f"{shared}/NAME for each installation NAME that uses them, and remove them from {shared}."
         )
     theirs = inventory / owner.get("file", file.name)
     if theirs.exists() and not any(theirs == source or source in theirs.parents for source in [*sources, file]):
