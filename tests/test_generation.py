@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -310,3 +311,25 @@ def test_a_service_is_restarted_if_it_runs_with_something_else(
 
 def test_a_service_without_a_process_is_started_not_restarted(tmp_path: Path) -> None:
     assert units.runs_with_something_else({"Id": "shop.target"}, tmp_path) is False
+
+
+def test_another_content_restarts_a_unit_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(units, "NOTES", tmp_path / "notes")
+    settings = tmp_path / "settings"
+    settings.write_text("blue")
+    patterns = [f"{tmp_path}/sett*"]
+    units.write_note("shop.socket", {"invocation": "1", "files": units.digest(patterns)})
+    noted = units.read_note("shop.socket", "1")["files"]
+    assert units.outdated(patterns, units.digest(patterns), noted, 0) is None
+
+    settings.write_text("red")
+    # Written before the unit was started, says the clock.
+    os.utime(settings, (1, 1))
+
+    assert units.outdated(patterns, units.digest(patterns), noted, time.time())
+    # Somebody else has started it since: the time is all there is.
+    assert units.read_note("shop.socket", "2") == {}
+    assert units.outdated(patterns, units.digest(patterns), None, time.time()) is None
+    assert units.outdated(patterns, units.digest(patterns), None, 0) == str(settings)

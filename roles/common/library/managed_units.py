@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import glob
+import hashlib
+import json
 import os
 import re
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,9 @@ short_description: Enable and start systemd units, and restart those that run wi
 description:
   - A service whose environment has C(RUNS_WITH), a digest of all that it runs with, is restarted when its main process
     has another one. No clock is asked, and a run that was interrupted needs no memory.
-  - Other units are restarted when one of their files is newer than their main process.
+  - Other units are restarted when their files have other content than at the last call, which is noted in
+    C(/run/managed-units) together with systemd's invocation of the unit. Where somebody else has started it since,
+    only the time of the files is left to tell, compared with the start.
   - When a unit doesn't come up, the failure carries the last lines of its journal.
 options:
   units:
@@ -43,8 +46,7 @@ options:
         default: []
       reload_files:
         description:
-          - What it reads when it starts and when it is reloaded. If only these are newer, it is reloaded.
-            When that was is noted in C(/run/managed-units).
+          - What it reads when it starts and when it is reloaded. If only these are others, it is reloaded.
         type: list
         elements: str
         default: []
@@ -79,15 +81,15 @@ restarted:
   returned: always
   type: dict
 reloaded:
-  description: Units that were reloaded, each with the file that was newer.
+  description: Units that were reloaded, each with the reason.
   returned: always
   type: dict
 """
 
-RELOADS = Path("/run/managed-units")
+NOTES = Path("/run/managed-units")
 
 PROPERTIES = (
-    "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,MainPID,Environment,"
+    "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,MainPID,Environment,InvocationID,"
     "ExecMainStartTimestamp,ActiveEnterTimestamp"
 )
 
@@ -136,21 +138,39 @@ def newer_file(patterns: list[str], moment: float) -> str | None:
     return None
 
 
-def reloaded_at(name: str) -> float:
-    """Return when the unit was last reloaded by this module, in seconds since 1970."""
+def digest(patterns: list[str]) -> str:
+    """Return one for the names and contents of all files that match."""
+    total = hashlib.sha256()
+    for path in sorted({path for pattern in patterns for path in glob.glob(pattern)}):
+        content = os.readlink(path).encode() if os.path.islink(path) else Path(path).read_bytes()
+        total.update(f"{path} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def read_note(name: str, invocation: str) -> dict[str, str]:
+    """Return the digests with which the unit is known to run, or nothing if it was started by somebody else since."""
     try:
-        return (RELOADS / name).stat().st_mtime
-    except FileNotFoundError:
-        return 0
+        note: dict[str, str] = json.loads((NOTES / name).read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return note if note["invocation"] == invocation else {}
 
 
-def reload(module: AnsibleModule, name: str) -> None:
-    """Reload the unit and note when; a file that is changed meanwhile counts as newer."""
-    begin = time.time()
-    systemctl(module, "reload", name)
-    RELOADS.mkdir(exist_ok=True)
-    (RELOADS / name).touch()
-    os.utime(RELOADS / name, (begin, begin))
+def write_note(name: str, note: dict[str, str]) -> None:
+    """Note the digests; a note is never half written."""
+    NOTES.mkdir(exist_ok=True)
+    # A digest of a file with secrets is nobody's to try guesses on.
+    NOTES.chmod(0o700)
+    new = NOTES / f".{name}"
+    new.write_text(json.dumps(note))
+    new.replace(NOTES / name)
+
+
+def outdated(patterns: list[str], seen: str, noted: str | None, moment: float | None) -> str | None:
+    """Return why the unit doesn't run with these files, if so."""
+    if noted is not None:
+        return "a file has changed" if noted != seen else None
+    return newer_file(patterns, moment) if moment is not None else None
 
 
 def systemctl(module: AnsibleModule, verb: str, *names: str) -> None:
@@ -190,6 +210,10 @@ def main() -> None:
     )
     units = {unit["name"]: unit for unit in module.params["units"]}
     found = read_units(module, list(units))
+    # What systemd would start a unit with is known when it has read its files.
+    if not module.check_mode and any(unit["NeedDaemonReload"] == "yes" for unit in found.values()):
+        systemctl(module, "daemon-reload")
+        found = read_units(module, list(units))
     wanted = {name: unit for name, unit in units.items() if unit["state"] == "running"}
 
     stop = [
@@ -206,25 +230,27 @@ def main() -> None:
         if found[name]["ActiveState"] not in ("active", "activating", "reloading")
         or found[name]["SubState"] == "auto-restart"
     ]
-    restart, reloads = {}, {}
+    restart, reloads, notes = {}, {}, {}
     for name, unit in wanted.items():
-        if name not in start and runs_with_something_else(found[name]):
+        kinds = {kind: unit[kind] for kind in ("files", "reload_files") if unit[kind]}
+        if kinds:
+            notes[name] = {kind: digest(patterns) for kind, patterns in kinds.items()}
+        if name in start:
+            continue
+        if runs_with_something_else(found[name]):
             restart[name] = "it runs with something else"
             continue
-        moment = started_at(found[name])
-        if name in start or moment is None or not unit["files"] + unit["reload_files"]:
-            continue
-        if file := newer_file(unit["files"], moment):
-            restart[name] = file
-        elif file := newer_file(unit["reload_files"], max(moment, reloaded_at(name))):
-            reloads[name] = file
+        noted, moment = read_note(name, found[name]["InvocationID"]), started_at(found[name])
+        for kind, patterns in kinds.items():
+            reason = outdated(patterns, notes[name][kind], noted.get(kind), moment)
+            if reason and name not in restart:
+                (restart if kind == "files" else reloads)[name] = reason
 
-    outdated = any(unit["NeedDaemonReload"] == "yes" for unit in found.values())
     changed = bool(stop or enable or start or restart or reloads)
     if not module.check_mode:
         if stop:
             systemctl(module, "disable", "--now", "--quiet", *stop)
-        if enable or start or restart or outdated:
+        if enable or start or restart:
             systemctl(module, "daemon-reload")
         if enable:
             systemctl(module, "enable", "--quiet", *enable)
@@ -234,7 +260,10 @@ def main() -> None:
             elif name in start:
                 systemctl(module, "start", name)
             elif name in reloads:
-                reload(module, name)
+                systemctl(module, "reload", name)
+        if notes:
+            for name, unit in read_units(module, list(notes)).items():
+                write_note(name, {"invocation": unit["InvocationID"], **notes[name]})
     module.exit_json(changed=changed, stopped=stop, enabled=enable, started=start, restarted=restart, reloaded=reloads)
 
 
