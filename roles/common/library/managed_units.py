@@ -261,6 +261,8 @@ def main() -> None:
                 systemctl(module, "start", name)
             elif name in reloads:
                 systemctl(module, "reload", name)
+        for name in units.keys() - wanted.keys():
+            (NOTES / name).unlink(missing_ok=True)
         if notes:
             for name, unit in read_units(module, list(notes)).items():
                 write_note(name, {"invocation": unit["InvocationID"], **notes[name]})
