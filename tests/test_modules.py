@@ -251,6 +251,8 @@ class TestManagedFiles:
         (tmp_path / "theirs/sub").mkdir(parents=True)
         (tmp_path / "theirs/sub/x").write_text("theirs")
         (tmp_path / "way").symlink_to("theirs")
+        if os.geteuid() == 0:
+            os.lchown(tmp_path / "way", 65534, 65534)
         for folder in ("way", "way/sub"):
             answer = manage({"path": f"{tmp_path}/{folder}/x", "state": state, "mode": "0600", "target": "y"})
             assert answer["msg"].startswith(f"{tmp_path}/way is a link")
@@ -401,6 +403,19 @@ while True:
         assert "everybody can write" in manage({"path": f"{tmp_path}/all/x", "mode": "0600"})["msg"]
         (tmp_path / "all").chmod(0o1777)
         assert manage({"path": f"{tmp_path}/all/x", "mode": "0600"})["changed"] is True
+
+    def test_a_link_of_root_is_followed_unless_it_leads_to_them(self, tmp_path: Path, theirs: Path) -> None:
+        """As where /opt has moved to another disk."""
+        (tmp_path / "disk/opt").mkdir(parents=True)
+        (tmp_path / "opt").symlink_to("disk/opt")
+        (tmp_path / "again").symlink_to(f"{tmp_path}/opt")
+        (tmp_path / "circle").symlink_to("circle")
+        (tmp_path / "nowhere").symlink_to("absent")
+        (tmp_path / "bad").symlink_to("theirs")
+        assert manage({"path": f"{tmp_path}/again/x", "content": "ours", "mode": "0600"})["changed"] is True
+        assert (tmp_path / "disk/opt/x").read_text() == "ours"
+        for name, words in (("circle", "is a link"), ("nowhere", "does not exist"), ("bad", "nobody owns")):
+            assert words in manage({"path": f"{tmp_path}/{name}/x", "content": "ours", "mode": "0600"})["msg"]
 
     def test_their_folder_itself_may_be_made_and_removed(self, theirs: Path) -> None:
         (theirs / "link").symlink_to("/etc")

@@ -126,36 +126,70 @@ class RefusedError(Exception):
 
 
 def open_folder(path: str, trusted: bool = False) -> int | None:
-    """Return a descriptor of the folder, reached without following a link, or nothing where there is no such folder.
+    """Return a descriptor of the folder, or nothing where there is no such folder.
+
+    For root a link is followed if it is root's own, as where /opt has moved to another disk; nobody else's is.
 
     Raises:
         RefusedError: a part of the path is no folder, or root would work where another user can swap what is there.
     """
+    walked, names, links = "/", _names(os.path.realpath(path) if trusted else path), 0
     here = os.open("/", FOLDER)
-    walked = ""
-    path = os.path.realpath(path) if trusted else path
-    for name in filter(None, path.split("/")):
-        walked += f"/{name}"
-        try:
-            inner = os.open(name, FOLDER, dir_fd=here)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            if error.errno in (errno.ENOTDIR, errno.ELOOP):
-                message = f"{walked} is a link or a file, but a folder is needed there; move it away"
-                raise RefusedError(message) from None
+    try:
+        while names:
+            name = names.pop()
+            inner, target = _enter(here, name)
+            if target and links < MOST_LINKS:
+                # From the top again, by a path without this link.
+                links += 1
+                names += _names(os.path.normpath(os.path.join(walked, target)))
+                walked, inner = "/", os.open("/", FOLDER)
+            else:
+                walked = os.path.join(walked, name)
+                if inner == MISSING:
+                    return None
+                if inner == NO_FOLDER:
+                    raise RefusedError(f"{walked} is a link or a file, but a folder is needed there; move it away")
+            os.close(here)
+            here = inner
+            if os.geteuid() == 0 and not trusted:
+                _refuse_what_others_change(here, walked)
+        here, opened = -1, here
+        return opened
+    finally:
+        if here >= 0:
+            os.close(here)
+
+
+MISSING, NO_FOLDER = -1, -2
+MOST_LINKS = 20
+
+
+def _names(path: str) -> list[str]:
+    """Return the parts of a path, the first one last."""
+    return [name for name in path.split("/") if name][::-1]
+
+
+def _enter(folder: int, name: str) -> tuple[int, str]:
+    """Return a descriptor of the folder in the folder, or why there is none and where a link of root's leads."""
+    try:
+        return os.open(name, FOLDER, dir_fd=folder), ""
+    except FileNotFoundError:
+        return MISSING, ""
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
-        finally:
-            os.close(here)
-        here = inner
-        found = os.fstat(here)
-        open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
-        if os.geteuid() == 0 and not trusted and (found.st_uid != 0 or open_to_all):
-            os.close(here)
-            who = "everybody can write" if open_to_all else f"{_name(pwd.getpwuid, found.st_uid)} owns"
-            message = f"{walked} is a folder that {who}, who could swap what root writes there; use one of root's"
-            raise RefusedError(message)
-    return here
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    roots = os.geteuid() == 0 and found.st_uid == 0 and stat.S_ISLNK(found.st_mode)
+    return NO_FOLDER, os.readlink(name, dir_fd=folder) if roots else ""
+
+
+def _refuse_what_others_change(folder: int, path: str) -> None:
+    found = os.fstat(folder)
+    open_to_all = found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX
+    if found.st_uid != 0 or open_to_all:
+        who = "everybody can write" if open_to_all else f"{_name(pwd.getpwuid, found.st_uid)} owns"
+        raise RefusedError(f"{path} is a folder that {who}, who could swap what root writes there; use one of root's")
 
 
 def write_file(folder: int, name: str, content: bytes, uid: int, gid: int, mode: int) -> None:
