@@ -56,6 +56,14 @@ class Case:
 CASES = [
     Case("what the inventory gave", FROM_FILE),
     Case(
+        "modules that the services import",
+        FROM_FILE,
+        given={"modules": ["json", "nope.wsgi"]},
+        sentences=(
+            "nope.wsgi can't be imported (ModuleNotFoundError: No module named 'nope'); set systemd_units_wsgi or",
+        ),
+    ),
+    Case(
         "startproject",
         STARTPROJECT,
         sentences=("DEBUG is on", "SECRET_KEY begins with django-insecure-, as a key for development does; let its"),

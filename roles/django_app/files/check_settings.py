@@ -1,9 +1,11 @@
 """Compare the settings that a release loads with the inventory; run by manage.py shell. Prints one JSON line.
 
-Standard input: JSON with debug (bool) and allowed_hosts (list of texts), as the inventory has them. Output: refused and
-warnings, lists of sentences; the second is what "check --deploy" warns of. No secret is printed.
+Standard input: JSON with debug (bool), allowed_hosts (list of texts) and modules (names of what the services import),
+as the inventory has them. Output: refused and warnings, lists of sentences; the second is what "check --deploy" warns
+of. No secret is printed.
 """
 
+import importlib
 import json
 import os
 import re
@@ -93,6 +95,19 @@ def problems(debug: bool, allowed_hosts: list[str]) -> Iterator[str]:
             yield f"{name} {problem}; {advice}"
 
 
+def import_problems(modules: list[str]) -> Iterator[str]:
+    """Yield one sentence for each module that a service couldn't import, before it tries for ever."""
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit) as error:
+            fault = f"{type(error).__name__}: {error}"
+            yield (
+                f"{name} can't be imported ({fault}); "
+                "set systemd_units_wsgi or systemd_units_celery_app to what the project has."
+            )
+
+
 def to_do(setting: str, value: str, variable: str) -> str:
     """Return what the operator has to set."""
     name = name_read(setting).removesuffix("_FILE")
@@ -104,5 +119,6 @@ def to_do(setting: str, value: str, variable: str) -> str:
 given = json.load(sys.stdin)
 found = [message for message in checks.run_checks(include_deployment_checks=True) if not message.is_silenced()]
 refused = list(problems(given["debug"], given["allowed_hosts"]))
+refused += import_problems(given.get("modules", []))
 refused += [str(message).strip() for message in found if message.is_serious()]
 print(json.dumps({"refused": refused, "warnings": [str(message) for message in found if not message.is_serious()]}))
