@@ -54,7 +54,7 @@ chaos: setup ## what goes wrong in a server's life, one fault after the other, s
 operations: setup ## what an operator does: deploy, roll back, look, back up, restore, rotate, remove
 	molecule/shared/test.sh operations
 
-interrupted: setup ## runs of the playbook that are killed at some thirty points
+interrupted: setup ## runs of the playbook that are killed at many points
 	molecule/shared/test.sh interrupted
 
 upgrade: setup ## hosts that the first release provisioned become hosts of today's, with a day's work afterwards
