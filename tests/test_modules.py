@@ -145,6 +145,28 @@ class TestManagedFiles:
         assert answer["failed"] is True
         assert answer["msg"] == f"{path} exists and is not a {state}; move it away"
 
+    def test_an_exclusive_folder_has_no_other_files(self, tmp_path: Path) -> None:
+        folder, elsewhere = tmp_path / "shop", tmp_path / "elsewhere"
+        wanted = [
+            {"path": str(folder), "state": "directory", "mode": "0755", "exclusive": True},
+            {"path": f"{folder}/KEY", "content": "ours", "mode": "0600"},
+            {"path": f"{folder}/GONE", "state": "absent"},
+        ]
+        assert manage(*wanted, check=True)["changed_paths"] == [str(folder), f"{folder}/KEY"]
+        manage(*wanted)
+        (folder / "sub").mkdir()
+        (folder / "sub/kept").touch()
+        (folder / "OLD").write_text("of an earlier version")
+        elsewhere.write_text("theirs")
+        (folder / "link").symlink_to(elsewhere)
+        (folder / "GONE").touch()
+        expected = [f"{folder}/GONE", f"{folder}/OLD", f"{folder}/link"]
+        assert manage(*wanted, check=True)["changed_paths"] == expected
+        assert manage(*wanted)["changed_paths"] == expected
+        assert sorted(path.name for path in folder.iterdir()) == ["KEY", "sub"]
+        assert (elsewhere.read_text(), (folder / "sub/kept").exists()) == ("theirs", True)
+        assert manage(*wanted)["changed"] is False
+
     def test_refuses_to_follow_a_link(self, tmp_path: Path) -> None:
         target, link = tmp_path / "target", tmp_path / "link"
         target.write_text("theirs")
@@ -444,7 +466,7 @@ while True:
 
 def file_spec(path: Path, content: str, mode: str) -> dict[str, Any]:
     """Return a file as a module sees it: what isn't given is there as None."""
-    options = ("target", "secret_content", "owner", "group", "previous", "if_empty")
+    options = ("target", "secret_content", "owner", "group", "previous", "if_empty", "exclusive")
     return dict.fromkeys(options) | {"path": str(path), "state": "file", "content": content, "mode": mode}
 
 

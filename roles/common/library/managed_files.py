@@ -50,6 +50,10 @@ options:
         type: str
         choices: [file, directory, link, absent]
         default: file
+      exclusive:
+        description: For V(directory), remove the files in it that this call doesn't name. Folders in it stay.
+        type: bool
+        default: false
       if_empty:
         description: With V(absent), whether a folder goes only if nothing is left in it.
         type: bool
@@ -366,6 +370,20 @@ class Entry:
         return True, [_diff(self.path, "present\n", "absent\n")]
 
 
+def strangers(spec: dict, specs: list[dict], trusted: bool) -> list[dict]:
+    """Return what removes the files in a folder that no entry names."""
+    folder = open_folder(spec["path"], trusted)
+    if folder is None:
+        return []
+    path = spec["path"].rstrip("/")
+    ours = {one["path"].rstrip("/") for one in specs}
+    with os.scandir(folder) as found:
+        names = sorted(entry.name for entry in found if not entry.is_dir(follow_symlinks=False))
+    os.close(folder)
+    others = [f"{path}/{name}" for name in names if f"{path}/{name}" not in ours]
+    return [dict.fromkeys(spec) | {"path": other, "state": "absent"} for other in others]
+
+
 def _diff(head: str, before: str, after: str) -> dict:
     return {"before_header": head, "after_header": head, "before": before, "after": after}
 
@@ -393,6 +411,7 @@ def main() -> None:
                 "options": {
                     "path": {"type": "path", "required": True},
                     "state": {"type": "str", "choices": ["file", "directory", "link", "absent"], "default": "file"},
+                    "exclusive": {"type": "bool", "default": False},
                     "if_empty": {"type": "bool", "default": False},
                     "target": {"type": "str"},
                     "content": {"type": "str"},
@@ -407,14 +426,21 @@ def main() -> None:
         supports_check_mode=True,
     )
     changed_paths, diffs = [], []
-    try:
-        for spec in module.params["files"]:
-            entry = Entry(spec, module.check_mode, module.params["trusted_path"])
+    specs, trusted = module.params["files"], module.params["trusted_path"]
+
+    def apply(wanted: list[dict]) -> None:
+        for spec in wanted:
+            entry = Entry(spec, module.check_mode, trusted)
             changed, diff = entry.apply(changed_paths)
             if changed:
                 changed_paths.append(entry.path)
-            diffs += diff
+            diffs.extend(diff)
             entry.close()
+
+    try:
+        apply(specs)
+        for spec in [spec for spec in specs if spec["exclusive"]]:
+            apply(strangers(spec, specs, trusted))
     except RefusedError as refused:
         module.fail_json(msg=str(refused), changed_paths=changed_paths)
     module.exit_json(changed=bool(changed_paths), changed_paths=changed_paths, diff=diffs)

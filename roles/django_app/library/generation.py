@@ -58,11 +58,6 @@ options:
     type: list
     elements: str
     default: []
-  credentials:
-    description: Names of the credentials; others are removed from C(/etc/<app>/wanted). For V(present).
-    type: list
-    elements: str
-    default: []
   kept:
     description: How many releases and generations stay. For V(good).
     type: int
@@ -72,7 +67,7 @@ author: the maintainers of this project
 
 EXAMPLES = r"""
 - name: Make a generation of what was written
-  generation: {app: shop, state: present, credentials: [DATABASE_URL]}
+  generation: {app: shop, state: present}
   register: shop_generation
 """
 
@@ -419,11 +414,8 @@ class Host:
         link(self.folder / "good", name)
         return True
 
-    def present(self, credentials: Iterable[str]) -> tuple[str, bool]:
+    def present(self) -> tuple[str, bool]:
         """Make a generation of what is wanted."""
-        for path in (self.wanted / "credentials").iterdir():
-            if path.name not in set(credentials):
-                path.unlink()
         parts = self.parts(self.wanted)
         base = self.active() or self.good()
         kept = "credentials/DJANGO_SECRET_KEY_FALLBACKS"
@@ -661,7 +653,6 @@ def main() -> None:
             "by": {"type": "dict"},
             "id": {"type": "str", "default": ""},
             "lasting": {"type": "list", "elements": "str", "default": []},
-            "credentials": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "kept": {"type": "int", "default": 3},
         },
         supports_check_mode=True,
@@ -677,7 +668,7 @@ def main() -> None:
             changed = host.begin(given["by"])
         elif given["state"] == "present":
             host.touch()
-            name, changed = host.present(given["credentials"])
+            name, changed = host.present()
         elif given["state"] == "passwords":
             host.touch()
             changed = host.change_passwords(name, given["lasting"])
