@@ -147,7 +147,7 @@ class TestManagedFiles:
 
     def test_an_exclusive_folder_has_no_other_files(self, tmp_path: Path) -> None:
         folder, elsewhere = tmp_path / "shop", tmp_path / "elsewhere"
-        wanted = [
+        wanted: list[dict[str, Any]] = [
             {"path": str(folder), "state": "directory", "mode": "0755", "exclusive": True},
             {"path": f"{folder}/KEY", "content": "ours", "mode": "0600"},
             {"path": f"{folder}/GONE", "state": "absent"},
@@ -182,27 +182,6 @@ class TestManagedFiles:
     def test_refuses_a_missing_mode(self, tmp_path: Path) -> None:
         answer = manage({"path": str(tmp_path / "settings"), "content": ""})
         assert (answer["failed"], list(tmp_path.iterdir())) == (True, [])
-
-    def test_the_replaced_content_is_kept_until_the_next(self, tmp_path: Path) -> None:
-        key, former = tmp_path / "key", tmp_path / "former"
-
-        def write(content: str, check: bool = False) -> list[str]:
-            wanted = {"path": str(key), "secret_content": content, "mode": "0600", "previous": str(former)}
-            answer = manage(wanted, check=check)
-            assert not check or "first" not in json.dumps(answer["diff"])
-            changed: list[str] = answer["changed_paths"]
-            return changed
-
-        assert write("first")
-        assert (former.read_text(), mode(former)) == ("", 0o600)
-        assert not write("first")
-        assert write("second", check=True)
-        assert (key.read_text(), former.read_text()) == ("first", "")
-        assert write("second")
-        assert (key.read_text(), former.read_text(), mode(former)) == ("second", "first", 0o600)
-        assert not write("second")
-        assert write("third")
-        assert former.read_text() == "second"
 
     def test_a_secret_is_written_but_not_shown(self, tmp_path: Path) -> None:
         file = tmp_path / "secret"
@@ -283,13 +262,9 @@ class TestManagedFiles:
     def test_follows_a_link_where_the_way_is_trusted(self, tmp_path: Path) -> None:
         (tmp_path / "inventory").mkdir()
         (tmp_path / "link").symlink_to("inventory")
-        key = {
-            "path": f"{tmp_path}/link/key",
-            "content": "x",
-            "mode": "0600",
-            "previous": f"{tmp_path}/link/key.former",
-        }
-        run_module(MANAGED_FILES, files=[key], trusted_path=True)
+        key = {"path": f"{tmp_path}/link/key", "content": "x", "mode": "0600"}
+        former = key | {"path": f"{tmp_path}/link/key.former"}
+        run_module(MANAGED_FILES, files=[former, key], trusted_path=True)
         assert sorted(path.name for path in (tmp_path / "inventory").iterdir()) == ["key", "key.former"]
         (tmp_path / "inventory/key").unlink()
         (tmp_path / "inventory/key").symlink_to("elsewhere")
@@ -466,7 +441,7 @@ while True:
 
 def file_spec(path: Path, content: str, mode: str) -> dict[str, Any]:
     """Return a file as a module sees it: what isn't given is there as None."""
-    options = ("target", "secret_content", "owner", "group", "previous", "if_empty", "exclusive")
+    options = ("target", "secret_content", "owner", "group", "if_empty", "exclusive")
     return dict.fromkeys(options) | {"path": str(path), "state": "file", "content": content, "mode": mode}
 
 

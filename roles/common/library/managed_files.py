@@ -96,9 +96,6 @@ options:
       mode:
         description: Permissions as an octal string; required for files and folders.
         type: str
-      previous:
-        description: Path of a file with the same owner and mode that gets the content which is replaced; empty before.
-        type: path
 author: the maintainers of this project
 """
 
@@ -220,11 +217,9 @@ class Entry:
 
     def __init__(self, spec: dict, check_mode: bool = False, trusted: bool = False) -> None:
         self.check_mode = check_mode
-        self.trusted = trusted
         self.path: str = spec["path"].rstrip("/")
         self.state: str = spec["state"]
         self.if_empty: bool = bool(spec["if_empty"])
-        self.previous: str | None = spec["previous"]
         self.secret = spec["secret_content"] is not None
         self.content: bytes = (spec["secret_content"] if self.secret else spec["content"] or "").encode()
         self.target: str = spec["target"] or ""
@@ -291,24 +286,16 @@ class Entry:
         if self.state == "file" and differs:
             shown = (b"the old secret\n", b"the new secret\n") if self.secret else (self.before or b"", self.content)
             diffs.append(_diff(self.path, shown[0].decode(errors="replace"), shown[1].decode(errors="replace")))
-        replaces = self.before is not None and differs
-        moves = self.previous is not None and (replaces or not os.path.lexists(self.previous))
-        if moves:
-            diffs.append(_diff(self.previous, "", f"what was in {self.path}\n" if replaces else "nothing yet\n"))
         was, wanted = self._attributes()
         if was != wanted:
             diffs.append(_diff(f"{self.path} (attributes)", was, wanted))
         if diffs and not self.check_mode:
             if self.state == "directory":
                 self._make_directory()
+            elif differs:
+                write_file(self.folder, self.name, self.content, self.uid, self.gid, self.mode)
             else:
-                # Before the file itself, so that an interruption loses nothing.
-                if moves:
-                    self._write_previous((self.before or b"") if replaces else b"")
-                if differs:
-                    write_file(self.folder, self.name, self.content, self.uid, self.gid, self.mode)
-                else:
-                    self._set_attributes(FILE)
+                self._set_attributes(FILE)
         return bool(diffs), diffs
 
     def _attributes(self) -> tuple[str, str]:
@@ -333,15 +320,6 @@ class Entry:
         if self.found is None:
             os.mkdir(self.name, 0o700, dir_fd=self.folder)
         self._set_attributes(FOLDER)
-
-    def _write_previous(self, content: bytes) -> None:
-        folder = open_folder(os.path.dirname(self.previous), self.trusted)
-        if folder is None:
-            raise RefusedError(f"{self.previous}: there is no such folder")
-        try:
-            write_file(folder, os.path.basename(self.previous), content, self.uid, self.gid, self.mode)
-        finally:
-            os.close(folder)
 
     def _link(self) -> tuple[bool, list[dict]]:
         before = os.readlink(self.name, dir_fd=self.folder) if self.found else "absent"
@@ -419,7 +397,6 @@ def main() -> None:
                     "owner": {"type": "str"},
                     "group": {"type": "str"},
                     "mode": {"type": "str"},
-                    "previous": {"type": "path"},
                 },
             },
         },
