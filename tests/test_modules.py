@@ -217,7 +217,7 @@ class TestManagedFiles:
         monkeypatch.setattr(module.os, "replace", watched_replace)
         umask = os.umask(0)
         try:
-            module.Entry(file_spec(tmp_path / "s", "abc", "0640")).apply([])
+            module.apply(file_spec(tmp_path / "s", "abc", "0640"), [])
         finally:
             os.umask(umask)
         assert modes == [("empty", 0, 0o600), ("written", 3, 0o640)]
@@ -234,7 +234,7 @@ class TestManagedFiles:
 
         monkeypatch.setattr(module.os, "fsync", full)
         with pytest.raises(OSError, match="no space"):
-            module.Entry(file_spec(file, "new", "0644")).apply([])
+            module.apply(file_spec(file, "new", "0644"), [])
         assert (file.read_text(), list(tmp_path.iterdir())) == ("old", [file])
 
     @pytest.mark.parametrize("wanted", [{"mode": "0644", "content": "x"}, {"mode": "0600", "content": "theirs"}])
@@ -426,6 +426,7 @@ while True:
         """Not even where their folder is called trusted."""
         module = load_plugin(MANAGED_FILES)
         before = (victim.read_text(), mode(victim), victim.stat().st_uid)
+        descriptors = len(os.listdir("/proc/self/fd"))
         command = [sys.executable, "-c", self.SWAP, str(theirs), str(victim)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -434,8 +435,10 @@ while True:
             while time.monotonic() < ended and (victim.read_text(), mode(victim), victim.stat().st_uid) == before:
                 spec = file_spec(theirs / "definitions.json", "ours", "0644") | {"owner": "nobody"}
                 with contextlib.suppress(module.RefusedError, OSError):
-                    module.Entry(spec, trusted=trusted).apply([])
+                    module.apply(spec, [], trusted=trusted)
             process.kill()
+        # Out of descriptors, each further round would have been an OSError and nothing tried.
+        assert len(os.listdir("/proc/self/fd")) == descriptors
         assert (victim.read_text(), mode(victim), victim.stat().st_uid) == before
 
 

@@ -215,7 +215,7 @@ def write_file(folder: int, name: str, content: bytes, uid: int, gid: int, mode:
 class Entry:
     """One wanted file, folder or link, compared with what is on the host."""
 
-    def __init__(self, spec: dict, check_mode: bool = False, trusted: bool = False) -> None:
+    def __init__(self, spec: dict, folder: int | None, check_mode: bool) -> None:
         self.check_mode = check_mode
         self.path: str = spec["path"].rstrip("/")
         self.state: str = spec["state"]
@@ -227,7 +227,7 @@ class Entry:
             raise RefusedError(f"{self.path}: mode is missing")
         self.mode = int(spec["mode"] or "0", 8)
         parent, self.name = os.path.split(self.path)
-        self.folder = open_folder(parent, trusted)
+        self.folder = folder
         # In check mode an earlier task would have made the folder.
         if self.folder is None and self.state != "absent" and not check_mode:
             raise RefusedError(f"{self.path}: the folder {parent} does not exist")
@@ -238,11 +238,6 @@ class Entry:
         keep = (self.found.st_uid, self.found.st_gid) if self.found else (os.geteuid(), os.getegid())
         self.uid = self._id(spec["owner"], lambda name: pwd.getpwnam(name).pw_uid, keep[0])
         self.gid = self._id(spec["group"], lambda name: grp.getgrnam(name).gr_gid, keep[1])
-
-    def close(self) -> None:
-        """Give the descriptor back."""
-        if self.folder is not None:
-            os.close(self.folder)
 
     def _look(self, name: str) -> os.stat_result | None:
         if self.folder is None:
@@ -348,6 +343,16 @@ class Entry:
         return True, [_diff(self.path, "present\n", "absent\n")]
 
 
+def apply(spec: dict, gone: list[str], check_mode: bool = False, trusted: bool = False) -> tuple[bool, list[dict]]:
+    """Bring one file, folder or link to the wanted state; return as `Entry.apply` does."""
+    folder = open_folder(os.path.dirname(spec["path"].rstrip("/")), trusted)
+    try:
+        return Entry(spec, folder, check_mode).apply(gone)
+    finally:
+        if folder is not None:
+            os.close(folder)
+
+
 def strangers(spec: dict, specs: list[dict], trusted: bool) -> list[dict]:
     """Return what removes the files in a folder that no entry names."""
     folder = open_folder(spec["path"], trusted)
@@ -405,19 +410,17 @@ def main() -> None:
     changed_paths, diffs = [], []
     specs, trusted = module.params["files"], module.params["trusted_path"]
 
-    def apply(wanted: list[dict]) -> None:
+    def apply_all(wanted: list[dict]) -> None:
         for spec in wanted:
-            entry = Entry(spec, module.check_mode, trusted)
-            changed, diff = entry.apply(changed_paths)
+            changed, diff = apply(spec, changed_paths, module.check_mode, trusted)
             if changed:
-                changed_paths.append(entry.path)
+                changed_paths.append(spec["path"].rstrip("/"))
             diffs.extend(diff)
-            entry.close()
 
     try:
-        apply(specs)
+        apply_all(specs)
         for spec in [spec for spec in specs if spec["exclusive"]]:
-            apply(strangers(spec, specs, trusted))
+            apply_all(strangers(spec, specs, trusted))
     except RefusedError as refused:
         module.fail_json(msg=str(refused), changed_paths=changed_paths)
     module.exit_json(changed=bool(changed_paths), changed_paths=changed_paths, diff=diffs)
