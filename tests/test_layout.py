@@ -122,3 +122,9 @@ def test_no_role_uses_what_is_private_to_another(role: Path) -> None:
     private = re.compile(rf"\b__(?:{'|'.join(others)})_\w+")
     for path in [path for path in role.rglob("*") if path.suffix in (".yml", ".j2", ".py", ".md")]:
         assert private.findall(path.read_text(encoding="utf-8")) == [], from_root(path)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("playbooks/**/*.*")), ids=from_root)
+def test_no_play_uses_what_is_private_to_a_role(path: Path) -> None:
+    private = re.compile(rf"\b__(?:{'|'.join(role.name for role in ROLES)})_\w+")
+    assert private.findall(path.read_text(encoding="utf-8")) == []
