@@ -1,5 +1,6 @@
 """Rules of the house that a reader of a change may overlook."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -128,3 +129,13 @@ def test_no_role_uses_what_is_private_to_another(role: Path) -> None:
 def test_no_play_uses_what_is_private_to_a_role(path: Path) -> None:
     private = re.compile(rf"\b__(?:{'|'.join(role.name for role in ROLES)})_\w+")
     assert private.findall(path.read_text(encoding="utf-8")) == []
+
+
+def test_play_and_app_refuse_the_same_redirect_schemes() -> None:
+    """The schemes of browsers and of servers can be no native application's."""
+    app = (ROOT / "app/tutorial/oauth/redirects.py").read_text()
+    (refused,) = re.findall(r"^NOT_PRIVATE = (\{[^}]*\})", app, re.MULTILINE)
+    assert (
+        sorted(ast.literal_eval(refused))
+        == read_yaml(ROOT / "roles/django_app/vars/main.yml")["__django_app_browser_schemes"]
+    )

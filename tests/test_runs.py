@@ -22,7 +22,7 @@ class SecretError(Exception):
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Note what happens here, as in a unit; whoever listened before listens again afterwards."""
+    """Note what happens here, as in a unit; what listened before listens again afterwards."""
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("INVOCATION_ID", "this process")
     before = [(signal, list(signal.receivers)) for signal in SIGNALS]

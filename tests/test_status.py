@@ -243,7 +243,7 @@ HOSTILE = [
     ids=["failed", "late", "unknown", "unreadable"],
 )
 def test_a_name_neither_writes_on_the_terminal_nor_becomes_a_command(name: str, other: dict[str, Any]) -> None:
-    """Whoever pastes what is advised runs journalctl, with the name in one argument."""
+    """Pasting what is advised runs journalctl, with the name in one argument."""
     lines = lines_of(tasks=[task(name=name, task=name, **other)], workers={})
     assert all(line.isprintable() for line in lines)
     problem = next(line for line in lines if "→" in line)

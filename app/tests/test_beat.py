@@ -418,7 +418,8 @@ def test_outage_of_the_database_is_waited_for(
         asked += 1
         if asked <= 3:
             raise OperationalError("refused\n  Is it running?")
-        return answers()  # type: ignore[no-any-return]
+        answer: datetime | None = answers()
+        return answer
 
     monkeypatch.setattr(PeriodicTasks, "last_change", last_change)
 

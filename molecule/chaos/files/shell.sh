@@ -17,6 +17,23 @@ stop_writers() {
 # Run Python in the project, as the app does.
 app() { tutorial-manage shell --verbosity=0 --command "$1"; }
 
+# Give a service another clock: the settings of libfaketime, which is Debian's. The machine keeps its own.
+fake_clock() {
+    local unit=$1 library
+    shift
+    library=$(echo /usr/lib/*/faketime/libfaketimeMT.so.1)
+    mkdir -p "/run/systemd/system/$unit.service.d"
+    printf '[Service]\nEnvironment=LD_PRELOAD=%s %s\n' "$library" "$*" >"/run/systemd/system/$unit.service.d/chaos.conf"
+    systemctl daemon-reload
+    systemctl restart "$unit"
+}
+
+real_clock() {
+    rm "/run/systemd/system/$1.service.d/chaos.conf"
+    systemctl daemon-reload
+    systemctl restart "$1"
+}
+
 die() {
     echo "$*" >&2
     exit 1

@@ -28,7 +28,7 @@ from typing import IO, Any, NamedTuple, NoReturn, cast
 
 LIBRARY = Path(__file__).resolve().parent
 LOCK_SECONDS = 600
-# Above the broker's disk_free_limit of 512 MB, below which it blocks whoever publishes.
+# Above the broker's disk_free_limit of 512 MB, below which it blocks publishers.
 LEFT_FREE = 600 * 1000 * 1000
 # Words of restic 0.14 and 0.18, and what they mean here.
 REASONS = {

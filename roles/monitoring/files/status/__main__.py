@@ -27,7 +27,7 @@ from units import read_exposures, read_units
 from words import printable
 
 UNKNOWN = 3
-# Of what whoever asks waits for.
+# Of what the caller waits for.
 DEFAULT_SECONDS, LEAST_SECONDS = 20, 10
 
 
@@ -235,7 +235,7 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         CODE = main()
-    except BrokenPipeError:  # whoever reads has seen enough
+    except BrokenPipeError:  # the reader has seen enough
         CODE = UNKNOWN
     except Exception as error:
         print(f"UNKNOWN: {type(error).__name__} while asking, which is a bug")

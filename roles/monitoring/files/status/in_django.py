@@ -1,7 +1,7 @@
 """Tell what project, database, broker and workers know; run within manage.py shell. Prints one JSON line.
 
 Works in any Django project with django_celery_beat, changes nothing and waits for no answer longer than PATIENCE (in
-seconds, given by whoever runs it).
+seconds, given by the caller).
 """
 
 import json
