@@ -12,7 +12,7 @@ current_app.loader.import_default_modules()
 # Field by field: one row that can't be read must not hide the others.
 fields = ("name", "task", "enabled", "interval__every", "interval__period", "one_off", "start_time", "expires")
 tasks, unknown = [], []
-for row in PeriodicTask.objects.order_by("name").values(*fields):
+for row in PeriodicTask.objects.order_by("pk").values(*fields):
     if row["task"] not in current_app.tasks:
         unknown += [row["name"]] if row["enabled"] else []
         continue
