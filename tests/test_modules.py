@@ -1034,3 +1034,10 @@ def test_lines_of_earlier_versions_are_replaced(tmp_path: Path) -> None:
     hba.write_text("local all all peer\n" + words[0] + "hostssl old\n" + words[1])
     subprocess.run([sys.executable, WRITE_HBA, hba, "one", "write"], check=True, stdout=subprocess.DEVNULL)
     assert hba.read_text() == "local all all peer\n"
+
+
+def test_hosts_of_one_installation_are_those_with_its_name() -> None:
+    of_installation = load_plugin(ROOT / "roles/common/filter_plugins/installation.py").of_installation
+    hostvars = {"b": {"installation": "shop"}, "a": {}, "c": {"installation": "shop"}, "d": {"installation": ""}}
+    assert of_installation(["c", "d", "a", "b"], "shop", hostvars) == ["c", "b"]
+    assert of_installation(["c", "d", "a", "b"], "", hostvars) == ["d", "a"]
