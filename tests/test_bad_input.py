@@ -80,7 +80,32 @@ ADDRESSES = {"rabbitmq_address": "192.0.2.7", "postgresql_address": "192.0.2.7"}
 CLUSTER: dict[str, Any] = {"app": ("two", "three"), "beat": ("two",), "database": ("one",)}
 OWN_SOURCE = {"django_app_source": "{{ inventory_dir }}/app"}
 HASH = f"--hash=sha256:{'0' * 64}"
-LOCK = f"# by uv\ndjango==5.2.1 \\\n    {HASH} \\\n    {HASH}\n    # via shop\n--index-url https://example.org/simple\n"
+LOCK = (
+    f"# by uv\ndjango==5.2.1 \\\n    {HASH} \\\n    {HASH}\n    # via shop\n--index-url https://example.org/simple\n"
+    f"celery==5.7.0 {HASH}\ndjango-celery-beat==2.9.0 {HASH}\n"
+)
+UV_LOCK = """
+requires-python = ">=3.11"
+[[package]]
+name = "django"
+version = "5.2.1"
+source = { registry = "https://pypi.org/simple" }
+resolution-markers = ["python_full_version < '3.12'"]
+[[package]]
+name = "django"
+version = "6.0"
+source = { registry = "https://pypi.org/simple" }
+resolution-markers = ["python_full_version >= '3.12'"]
+[[package]]
+name = "celery"
+source = { registry = "https://pypi.org/simple" }
+[[package]]
+name = "django-celery-beat"
+source = { registry = "https://pypi.org/simple" }
+[[package]]
+name = "shop"
+source = { editable = "." }
+"""
 OWN_FILES = {"app/manage.py": "", "app/requirements.txt": LOCK}
 SAME_PORT = "Two services of one would use the same port: rabbitmq_port, "
 UPGRADE = "ansible-playbook playbooks/upgrade_debian.yml --limit one"
@@ -108,6 +133,23 @@ ACCEPTED = [
         {
             "django_app_oauth_redirect_schemes": ["com.example.app"],
             "django_app_oauth_development_origins": ["http://localhost:3000", "http://[::1]"],
+        },
+    ),
+    Case("no first administrator", {"django_app_admin_user": ""}),
+    Case(
+        "a project in src, locked by uv",
+        OWN_SOURCE
+        | {
+            "django_app_lock_file": "uv.lock",
+            "django_app_environment": {"PYTHONPATH": "src:/usr/lib/python3/dist-packages"},
+            "periodic_tasks_fixture": "{{ inventory_dir }}/fixture.json",
+        },
+        files={
+            "app/manage.py": "",
+            "app/pyproject.toml": "",
+            "app/uv.lock": UV_LOCK,
+            "app/src/shop/tasks.py": "@shared_task\ndef tidy():\n    pass\n",
+            "fixture.json": json.dumps([interval(10), task("shop.tasks.tidy")]),
         },
     ),
     Case("no allowed hosts with debug on", {"django_app_allowed_hosts": [], "django_app_debug": True}),
@@ -379,6 +421,18 @@ REFUSED = [
             ("include outside", f"{LOCK}-r ../base.txt\n", "base.txt is outside of "),
             ("include of nothing", f"{LOCK}-r base.txt\n", "There is no base.txt in "),
             ("empty", "# nothing\n", "requirements.txt is empty; install needs pinned and hashed"),
+            (
+                "no Celery",
+                f"django==5.2.1 {HASH}\n",
+                "requirements.txt lacks celery, without which worker and beat can't run; add",
+            ),
+            (
+                "Django 6 on Debian 12",
+                LOCK.replace("5.2.1", "6.0.2"),
+                "has Django 6.0.2, which needs Python 3.12, but the host has 3.11; take a host with Debian 13, or lock",
+            ),
+            ("Django 3", LOCK.replace("5.2.1", "3.2"), "has django 3.2, but 4.2 or newer is needed; lock a newer one."),
+            ("gunicorn 22", f"{LOCK}gunicorn==22.0.0 {HASH}\n", "has gunicorn 22.0.0, but 23 or newer is needed; lock"),
         )
     ],
     Case(
@@ -388,11 +442,47 @@ REFUSED = [
         files={"app/manage.py": "", "requirements.txt": LOCK},
     ),
     Case(
-        "lock file of uv",
+        "lock file of Poetry",
+        OWN_SOURCE | {"django_app_lock_file": "poetry.lock"},
+        'which is no list of requirements; make one with "poetry export --output requirements.txt" and name that.',
+        files={"app/manage.py": "", "app/poetry.lock": ""},
+    ),
+    Case(
+        "lock file of uv without its project",
         OWN_SOURCE | {"django_app_lock_file": "uv.lock"},
-        'which is no list of requirements; make one with "uv export --no-dev',
+        "There is no pyproject.toml beside uv.lock, which uv needs to read it; add it.",
         files={"app/manage.py": "", "app/uv.lock": "version = 1\n"},
     ),
+    Case(
+        "lock file of uv for a newer Python",
+        OWN_SOURCE | {"django_app_lock_file": "uv.lock"},
+        "The project needs Python >=3.12 (requires-python), but the host has 3.11; take a host with another Debian",
+        files={"app/manage.py": "", "app/pyproject.toml": "", "app/uv.lock": 'requires-python = ">=3.12"\n'},
+    ),
+    Case(
+        "repository in a lock file of uv",
+        OWN_SOURCE | {"django_app_lock_file": "uv.lock"},
+        "uv.lock has thing, a repository, which has no hash; publish it to an index of yours.",
+        files={
+            "app/manage.py": "",
+            "app/pyproject.toml": "",
+            "app/uv.lock": f'[[package]]\nname = "thing"\nsource = {{ git = "https://x:{MARK}@example.org/thing" }}\n',
+        },
+    ),
+    Case(
+        "variables that the units set",
+        {"django_app_environment": {"CELERY_LOADER": "x", "TRUSTED_PROXIES": "192.0.2.7"}},
+        "django_app_environment can't set CELERY_LOADER, TRUSTED_PROXIES, which the units set themselves; remove it",
+    ),
+    *[
+        Case(
+            f"folder of packages: {folder}",
+            OWN_SOURCE | {"django_app_python_path": [folder]},
+            f"{folder} in django_app_python_path is no folder in ",
+            files=OWN_FILES,
+        )
+        for folder in ("lib", "../lib")
+    ],
     Case(
         "project for a newer Python",
         OWN_SOURCE,
@@ -606,7 +696,7 @@ REFUSED = [
 def preflight(case: Case, folder: Path) -> tuple[int, str]:
     """Run the play for the case; return its exit code and all that it printed."""
     for name, text in case.files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     app: dict[str, Any] = {"hosts": dict.fromkeys(case.app)}
     inventory = {

@@ -104,6 +104,17 @@ def test_units_name_the_folder_of_the_generation_and_secrets_are_roots(shop: Sho
     assert (shop.host.folder / "key").stat().st_mode & 0o777 == 0o600
 
 
+def test_folders_of_the_project_come_after_what_the_units_need(shop: Shop) -> None:
+    shop.want()
+    (shop.host.wanted / "python_path").write_text("src\n/usr/share/shop\n")
+    name = shop.host.present()[0]
+    dropin = shop.text(name, "10-generation.conf")
+    folders = f"/etc/shop/generations/{name}/library:/opt/shop/releases/one/src:/usr/share/shop"
+    assert f"Environment=PYTHONPATH={folders}\n" in dropin
+    (shop.host.wanted / "python_path").unlink()
+    assert name != shop.made()
+
+
 def test_the_id_tells_nothing_without_the_key_of_the_host(shop: Shop, tmp_path: Path) -> None:
     first = shop.made()
     (shop.host.folder / "key").unlink()

@@ -596,7 +596,8 @@ class TestLockFile:
         (tmp_path / "requirements.txt").write_text(
             f"# by uv\n--index-url https://example.org/simple\ndjango==5.2.1 \\\n    {digest} \\\n    {digest}\n"
             f"    # via shop\n-r base.txt\nurllib3==2.0 ; python_version < '3.12' {digest}\n"
-            f"thing @ https://example.org/thing.whl {digest}\n"
+            f"thing @ https://example.org/thing.whl {digest}\nDjango_Celery.beat==2.9.0 {digest}\n"
+            f"django==6.0 ; python_version >= '3.12' {digest}\n"
         )
         return tmp_path
 

@@ -1,8 +1,8 @@
 """Compare the settings that a release loads with the inventory; run by manage.py shell. Prints one JSON line.
 
-Standard input: JSON with debug (bool), allowed_hosts (list of texts) and modules (names of what the services import),
-as the inventory has them. Output: refused and warnings, lists of sentences; the second is what "check --deploy" warns
-of. No secret is printed.
+Standard input: JSON with debug (bool), allowed_hosts (list of texts), modules (names of what the services import) and
+admin (user, email, fields; no user: none is created), as the inventory has them. Output: refused and warnings, lists of
+sentences; the second is what "check --deploy" warns of. No secret is printed.
 """
 
 import importlib
@@ -12,9 +12,12 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core import checks
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.http.request import validate_host
 
 SOURCE = Path.cwd()
@@ -108,6 +111,36 @@ def import_problems(modules: list[str]) -> Iterator[str]:
             )
 
 
+def user_problems(user: str, email: str, fields: dict[str, Any]) -> Iterator[str]:
+    """Yield a sentence for the first thing for which the first administrator couldn't be created."""
+    User = get_user_model()
+    label, none = User._meta.label, 'django_app_admin_user: "" to have none created'
+    if not hasattr(User._default_manager, "create_superuser"):
+        yield f"The manager of {label} has no create_superuser(); set {none}."
+        return
+    values = {User.USERNAME_FIELD: user} | fields
+    mail = User.get_email_field_name()
+    if mail in User.REQUIRED_FIELDS or (email and hasattr(User, mail)):
+        values = {mail: email} | values
+    lacking = [name for name in User.REQUIRED_FIELDS if name not in values]
+    if lacking:
+        yield f"Users ({label}) need {', '.join(lacking)}; set that in django_app_admin_fields, or {none}."
+        return
+    for name, value in values.items():
+        variable = {User.USERNAME_FIELD: "django_app_admin_user"}.get(name, "django_app_admin_fields")
+        variable = "django_app_admin_email" if name == mail != User.USERNAME_FIELD else variable
+        try:
+            field = User._meta.get_field(name)
+            if field.is_relation:
+                yield f"Users ({label}) refer to another row by {name}, which the play can't create; set {none}."
+                return
+            field.clean(value, None)
+        except (FieldDoesNotExist, ValidationError) as error:
+            reason = " ".join(getattr(error, "messages", ["there is no such field."])).rstrip(".")
+            yield f"{variable} doesn't fit the field {name} of users ({label}): {reason}; correct it, or set {none}."
+            return
+
+
 def to_do(setting: str, value: str, variable: str) -> str:
     """Return what the operator has to set."""
     name = name_read(setting).removesuffix("_FILE")
@@ -120,5 +153,7 @@ given = json.load(sys.stdin)
 found = [message for message in checks.run_checks(include_deployment_checks=True) if not message.is_silenced()]
 refused = list(problems(given["debug"], given["allowed_hosts"]))
 refused += import_problems(given.get("modules", []))
+if given.get("admin", {}).get("user"):
+    refused += user_problems(**given["admin"])
 refused += [str(message).strip() for message in found if message.is_serious()]
 print(json.dumps({"refused": refused, "warnings": [str(message) for message in found if not message.is_serious()]}))

@@ -1,7 +1,8 @@
 """Check the release, migrate, make the first administrator; run by manage.py shell. Prints one JSON line.
 
-Standard input: JSON with check (bool), plan (bool: change nothing, tell whether it would), user, email, password and
-new_password (bool: give it to a user who is there).
+Standard input: JSON with check (bool), plan (bool: change nothing, tell whether it would), user (nothing: none is
+made), email, fields (further fields of the user model by name), password and new_password (bool: give it to a user who
+is there).
 """
 
 import fcntl
@@ -36,14 +37,17 @@ if given["plan"]:
 else:
     changed = any(line.startswith("  Applying ") for line in step("migrate", "--noinput"))
     User = get_user_model()
-    user = User._default_manager.filter(**{User.USERNAME_FIELD: given["user"]}).first()
-    if user is None:
+    wanted = given["user"]
+    user = User._default_manager.filter(**{User.USERNAME_FIELD: wanted}).first() if wanted else None
+    if wanted and user is None:
         changed = True
-        User._default_manager.create_superuser(
-            # In this order, since a mail address may be the user name.
-            **{User.EMAIL_FIELD: given["email"], User.USERNAME_FIELD: given["user"], "password": given["password"]}
-        )
-    elif given["new_password"] and not user.check_password(given["password"]):
+        values = {User.USERNAME_FIELD: wanted} | given["fields"]
+        mail = User.get_email_field_name()
+        if mail in User.REQUIRED_FIELDS or (given["email"] and hasattr(User, mail)):
+            values = {mail: given["email"]} | values
+        values = {name: User._meta.get_field(name).to_python(value) for name, value in values.items()}
+        User._default_manager.create_superuser(**values, password=given["password"])
+    elif wanted and given["new_password"] and not user.check_password(given["password"]):
         changed = True
         user.set_password(given["password"])
         user.save(update_fields=["password"])

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from packaging.markers import InvalidMarker, Marker
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 NEEDED = "install needs pinned and hashed requirements, as `uv pip compile --generate-hashes` writes them"
 # Files of other tools, with what writes requirements from them.
 OTHER_LOCKS = {
-    "uv.lock": "uv export --no-dev --no-emit-project --output-file requirements.txt",
     "poetry.lock": "poetry export --output requirements.txt",
     "Pipfile.lock": "pipenv requirements --hash > requirements.txt",
     "pyproject.toml": "uv pip compile --generate-hashes pyproject.toml --output-file requirements.txt",
@@ -22,9 +25,21 @@ HARMLESS = re.compile(
     r"(-i|-f|--(index-url|extra-index-url|find-links|no-index|no-binary|only-binary|require-hashes|trusted-host|pre"
     r"|prefer-binary|use-feature))\b"
 )
+# What the units run.
+RUN = {"django": "the app", "celery": "worker and beat", "django-celery-beat": "the schedule"}
+# The oldest versions that the roles know, and what the newest ones need of Python.
+OLDEST = {"django": "4.2", "gunicorn": "23"}
+DJANGO_6_PYTHON = "3.12"
+
+# Versions by name, of what this host would install.
+Pins = dict[str, set[str]]
 
 
-def lock_problems(lock_file: str, source: str, python: dict[str, int]) -> list[str]:
+class LockError(Exception):
+    """Why a lock file can't be installed, in words for the operator, without a full stop."""
+
+
+def lock_problems(lock_file: str, source: str, python: Mapping[str, int]) -> list[str]:
     """Return one sentence for the first thing that would keep the lock file from being installed, or none.
 
     `python` has major, minor and micro, the version on the host.
@@ -39,31 +54,47 @@ def lock_problems(lock_file: str, source: str, python: dict[str, int]) -> list[s
             f"django_app_lock_file is {lock_file}, which is no list of requirements; make one with "
             f'"{OTHER_LOCKS[path.name]}" and name that.'
         ]
-    problem = _file_problem(path, folder, set())
-    if problem:
-        return [f"{problem}; {NEEDED}."]
-    return _python_problems(folder / "pyproject.toml", python)
+    version = f"{python['major']}.{python['minor']}.{python.get('micro', 99)}"
+    pins: Pins = {}
+    try:
+        if path.name == "uv.lock":
+            _read_uv_lock(path, version, pins)
+        elif re.fullmatch(r"pylock(\.[^.]+)?\.toml", path.name):
+            _read_pylock(path, version, pins)
+        else:
+            _read_requirements(path, folder, version, pins, set())
+    except LockError as error:
+        return [f"{error}."]
+    return _python_problems(folder / "pyproject.toml", version) or _version_problems(path.name, pins, version)
 
 
-def _file_problem(path: Path, folder: Path, seen: set[Path]) -> str:
-    """Return what is wrong with a file of requirements, without a full stop."""
+# -- Three formats ----------------------------------------------------------------------------------
+
+
+def _read_requirements(path: Path, folder: Path, python: str, pins: Pins, seen: set[Path]) -> None:
     if not path.resolve().is_relative_to(folder):
-        return f"{path.name} is outside of {folder}, which alone is brought to the host"
+        raise LockError(f"{path.name} is outside of {folder}, which alone is brought to the host; {NEEDED}")
     if not path.is_file():
-        return f"There is no {path.relative_to(folder)} in {folder}"
+        raise LockError(f"There is no {path.relative_to(folder)} in {folder}; {NEEDED}")
     seen.add(path)
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     requirements = [re.sub(r"(^|\s)#.*", "", line).strip() for line in re.sub(r"\\\r?\n", " ", text).splitlines()]
+    if not any(requirements):
+        raise LockError(f"{path.name} is empty; {NEEDED}")
     for line in filter(None, requirements):
         included = re.match(r"(?:-r|--requirement|-c|--constraint)[\s=]+(\S+)", line)
         if included:
             other = path.parent / included[1]
-            problem = "" if other in seen else _file_problem(other, folder, seen)
-        else:
-            problem = _line_problem(line, path.name)
+            if other not in seen:
+                _read_requirements(other, folder, python, pins, seen)
+            continue
+        problem = _line_problem(line, path.name)
         if problem:
-            return problem
-    return "" if any(requirements) else f"{path.name} is empty"
+            raise LockError(f"{problem}; {NEEDED}")
+        pin = re.match(r"([\w.-]+)\s*(?:\[[^\]]*\])?\s*(?:==\s*([^\s;]+))?", line)
+        marker = re.search(r";\s*(.+?)(?:\s--hash.*)?$", line)
+        if pin and not HARMLESS.match(line) and _holds(marker[1] if marker else "", python):
+            pins.setdefault(canonicalize_name(pin[1]), set()).update(filter(None, [pin[2]]))
 
 
 def _line_problem(line: str, name: str) -> str:
@@ -84,27 +115,120 @@ def _line_problem(line: str, name: str) -> str:
     return ""
 
 
-def _python_problems(path: Path, python: dict[str, int]) -> list[str]:
+def _read_uv_lock(path: Path, python: str, pins: Pins) -> None:
+    if not (path.parent / "pyproject.toml").is_file():
+        raise LockError(f"There is no pyproject.toml beside {path.name}, which uv needs to read it; add it")
+    lock = _read_toml(path)
+    _check_python(str(lock.get("requires-python", "")), python)
+    for package in lock.get("package", []):
+        source = package.get("source", {})
+        if source.get("editable") == "." or source.get("virtual") == ".":
+            continue
+        name = package.get("name", "")
+        if "registry" not in source and "url" not in source:
+            kind = "a repository" if "git" in source else "a folder"
+            raise LockError(f"{path.name} has {name}, {kind}, which has no hash; publish it to an index of yours")
+        markers = package.get("resolution-markers", [])
+        if not markers or any(_holds(marker, python) for marker in markers):
+            pins.setdefault(canonicalize_name(name), set()).update(filter(None, [package.get("version")]))
+
+
+def _read_pylock(path: Path, python: str, pins: Pins) -> None:
+    lock = _read_toml(path)
+    _check_python(str(lock.get("requires-python", "")), python)
+    for package in lock.get("packages", []):
+        for key, kind in (("vcs", "a repository"), ("directory", "a folder")):
+            if key in package:
+                raise LockError(f"{path.name} has {package.get('name')}, {kind}, which has no hash")
+        if _holds(package.get("marker", ""), python):
+            versions = filter(None, [package.get("version")])
+            pins.setdefault(canonicalize_name(package.get("name", "")), set()).update(versions)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LockError(f"{path} is not TOML ({error}); correct it") from error
+
+
+def _holds(marker: str, python: str) -> bool:
+    """Tell whether something is installed on the host; what can't be read counts as installed."""
+    if not marker:
+        return True
+    environment = {
+        "python_version": ".".join(python.split(".")[:2]),
+        "python_full_version": python,
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "os_name": "posix",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "extra": "",
+    }
+    try:
+        return Marker(marker).evaluate(environment)
+    except (InvalidMarker, InvalidVersion, KeyError):
+        return True
+
+
+# -- Versions ---------------------------------------------------------------------------------------
+
+
+def _python_problems(path: Path, python: str) -> list[str]:
     if not path.is_file():
         return []
     try:
-        project = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        return [f"{path} is not TOML ({error}); correct it."]
-    wanted = project.get("project", {}).get("requires-python", "")
-    wanted = wanted or project.get("tool", {}).get("poetry", {}).get("dependencies", {}).get("python", "")
-    version = f"{python['major']}.{python['minor']}.{python.get('micro', 99)}"
-    try:
+        project = _read_toml(path)
+        wanted = project.get("project", {}).get("requires-python", "")
+        wanted = wanted or project.get("tool", {}).get("poetry", {}).get("dependencies", {}).get("python", "")
         # Poetry's ^3.11 is a bound from below here.
-        fits = SpecifierSet(re.sub(r"\^", ">=", str(wanted))).contains(version, prereleases=True)
+        _check_python(re.sub(r"\^", ">=", str(wanted)), python)
+    except LockError as error:
+        return [f"{error}."]
+    return []
+
+
+def _check_python(wanted: str, python: str) -> None:
+    try:
+        fits = SpecifierSet(wanted).contains(python, prereleases=True)
     except InvalidSpecifier:
-        return []
-    if fits:
-        return []
-    return [
-        f"The project needs Python {wanted} (requires-python), but the host has {python['major']}.{python['minor']}; "
-        "take a host with another Debian (12 has 3.11, 13 has 3.13), or change the project."
-    ]
+        return
+    if not fits:
+        raise LockError(
+            f"The project needs Python {wanted} (requires-python), but the host has {_short(python)}; "
+            "take a host with another Debian (12 has 3.11, 13 has 3.13), or change the project"
+        )
+
+
+def _short(python: str) -> str:
+    return ".".join(python.split(".")[:2])
+
+
+def _version_problems(lock: str, pins: Pins, python: str) -> list[str]:
+    lacking = [f"{name}, without which {runs} can't run" for name, runs in RUN.items() if name not in pins]
+    if lacking:
+        return [f"{lock} lacks {lacking[0]}; add it to the project's requirements and lock them again."]
+    for name, oldest in OLDEST.items():
+        versions = list(_versions(pins.get(name, set())))
+        if versions and max(versions) < Version(oldest):
+            return [f"{lock} has {name} {max(versions)}, but {oldest} or newer is needed; lock a newer one."]
+    django = list(_versions(pins["django"]))
+    if django and min(django) >= Version("6") and Version(python) < Version(DJANGO_6_PYTHON):
+        return [
+            f"{lock} has Django {min(django)}, which needs Python {DJANGO_6_PYTHON}, but the host has "
+            f"{_short(python)}; take a host with Debian 13, or lock for Python {_short(python)}: "
+            f"uv pip compile --generate-hashes --python-version {_short(python)}."
+        ]
+    return []
+
+
+def _versions(texts: set[str]) -> Iterator[Version]:
+    for text in texts:
+        try:
+            yield Version(text)
+        except InvalidVersion:
+            continue
 
 
 class FilterModule:

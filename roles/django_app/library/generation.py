@@ -257,7 +257,7 @@ class Host:
 
     def parts(self, folder: Path) -> dict[str, bytes]:
         """Return the content of a generation, or of what is to be one, by relative path."""
-        names = ["environment", "sandbox.conf"]
+        names = ["environment", "sandbox.conf", "python_path"]
         found = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
         for kind in ("credentials", "units", "library"):
             for path in sorted((folder / kind).rglob("*")):
@@ -320,6 +320,8 @@ class Host:
     def dropin(self, name: str, parts: Mapping[str, bytes]) -> str:
         """Return the one file that makes the generation what the units run with."""
         folder, release = f"/etc/{self.app}/generations/{name}", f"/opt/{self.app}/releases/{parts['release'].decode()}"
+        # Folders of the project, relative to the release.
+        more = parts.get("python_path", b"").decode().splitlines()
         lines = [
             "# Written by Ansible (role django_app): changes here are overwritten.",
             f"# systemd applies this to every service whose name begins with {self.app}-.",
@@ -327,7 +329,7 @@ class Host:
             f"WorkingDirectory={release}",
             f"ExecSearchPath={release}/.venv/bin:/usr/local/bin:/usr/bin:/bin",
             f"EnvironmentFile={folder}/environment",
-            f"Environment=PYTHONPATH={folder}/library",
+            f"Environment=PYTHONPATH={':'.join([f'{folder}/library', *(os.path.join(release, one) for one in more)])}",
         ]
         for path in sorted(parts):
             if path.startswith("credentials/"):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import ast
 import difflib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 
-def fixture_problems(fixture: str, source: str) -> list[str]:
+def fixture_problems(fixture: str, source: str, python_path: Iterable[str] = ()) -> list[str]:
     """Return one sentence for each thing that would keep the fixture from working in the project.
 
-    Task names are looked up in the source as text, without importing it: a name in a package of the source must belong
-    to a function with a task decorator. Names of other packages can't be known here; the loader on the host checks.
+    Task names are looked up in the source as text, without importing it: a name in a package of the source, or of
+    one of its folders in `python_path`, must belong to a function with a task decorator. Names of other packages
+    can't be known here; the loader on the host checks.
     """
     path = Path(fixture)
     if not path.is_file():
@@ -36,22 +37,22 @@ def fixture_problems(fixture: str, source: str) -> list[str]:
             if not isinstance(every, int) or isinstance(every, bool) or every < 1:
                 problems.append(f"An interval in {fixture} has every = {every!r}; set a whole number of 1 or more.")
         if row["model"] == "django_celery_beat.periodictask":
-            problems += _task_problems(fields, Path(source), fixture)
+            problems += _task_problems(fields, [*(Path(source, one) for one in python_path), Path(source)], fixture)
     return problems
 
 
-def _task_problems(fields: dict[str, Any], source: Path, fixture: str) -> Iterator[str]:
+def _task_problems(fields: dict[str, Any], roots: list[Path], fixture: str) -> Iterator[str]:
     name = fields.get("task")
     if not isinstance(name, str) or not name:
         yield f"The periodic task {fields.get('name')!r} in {fixture} names no task."
         return
-    known = set(registered_tasks(source))
+    known = {task for root in roots for task in registered_tasks(root)}
     package = name.split(".")[0]
-    ours = (source / package).is_dir() or (source / f"{package}.py").is_file()
+    ours = any((root / package).is_dir() or (root / f"{package}.py").is_file() for root in roots)
     if ours and name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"its tasks are {', '.join(sorted(known)) or 'none'}."
-        yield f"The fixture {fixture} names the task {name}, which the app in {source} does not register; {hint}"
+        yield f"The fixture {fixture} names the task {name}, which the app in {roots[-1]} does not register; {hint}"
 
 
 def registered_tasks(source: Path) -> Iterator[str]:
