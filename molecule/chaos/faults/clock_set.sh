@@ -7,6 +7,9 @@ sleep 12
 wait_for tutorial-worker "$(now)" "$cleared" >/dev/null
 echo +0 >/run/chaos-clock
 ended=$(now)
-measure
+read -r began _ seconds < <(measure)
+# The restart that this takes is part of the fault.
 real_clock tutorial-beat
+seen=$(wait_for tutorial-worker "$(now)" "$cleared")
+echo "$began $seen $seconds"
 exit
