@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from project import ROOT
+from project import ROOT, load_plugin
 
 # Part of every secret below, so never to be seen in what is printed. Too short for a password.
 MARK = "hunter2-xyz"
@@ -109,6 +109,13 @@ source = { editable = "." }
 OWN_FILES = {"app/manage.py": "", "app/requirements.txt": LOCK}
 SAME_PORT = "Two services of one would use the same port: rabbitmq_port, "
 UPGRADE = "ansible-playbook playbooks/upgrade_debian.yml --limit one"
+OIDC_KEYS = load_plugin("roles/common/lookup_plugins/oidc_keys.py")
+OIDC = {"django_app_oidc_enabled": True}
+PUBLIC_KEY = OIDC_KEYS.public(OIDC_KEYS.new_key())
+CURVE_KEY = """-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIPAjlSfKX6JaOQPkWPpjGwi48vS0nSI0QIEZ5n7wY0eR
+-----END PRIVATE KEY-----
+"""
 MAKE_DEMO = 'but Debian 12 or 13 with systemd is needed: name such a host in the inventory, or type "make demo"'
 
 ACCEPTED = [
@@ -151,6 +158,10 @@ ACCEPTED = [
             "app/src/shop/tasks.py": "@shared_task\ndef tidy():\n    pass\n",
             "fixture.json": json.dumps([interval(10), task("shop.tasks.tidy")]),
         },
+    Case("OpenID Connect", OIDC),
+    Case(
+        "OpenID Connect with a key of one's own",
+        OIDC | {"django_app_oidc_signing_key": OIDC_KEYS.new_key(), "django_app_oidc_published_keys": [PUBLIC_KEY]},
     ),
     Case("no allowed hosts with debug on", {"django_app_allowed_hosts": [], "django_app_debug": True}),
     Case("two app hosts with PostgreSQL", POSTGRES, app=("one", "two")),
@@ -284,6 +295,43 @@ REFUSED = [
     Case("negative HSTS", {"django_app_hsts_seconds": -1}, "django_app_hsts_seconds must be 0 or more."),
     Case("scheme of browsers", {"django_app_oauth_redirect_schemes": ["javascript"]}, "none that browsers know"),
     Case("scheme with colon", {"django_app_oauth_redirect_schemes": ["com.example.app:/"]}, "schemes of native apps"),
+    Case(
+        "life of ID tokens",
+        {"django_app_oidc_id_token_seconds": 0},
+        "django_app_oidc_id_token_seconds must be 1 or more.",
+    ),
+    Case(
+        "negative life of published keys",
+        {"django_app_oidc_jwks_seconds": -1},
+        "django_app_oidc_jwks_seconds must be 0 or more.",
+    ),
+    *(
+        Case(
+            id_, OIDC | {"django_app_oidc_signing_key": pem}, "django_app_oidc_signing_key is no private RSA key as PEM"
+        )
+        for id_, pem in {
+            "signing key that is none": MARK,
+            "empty signing key": "",
+            "public signing key": PUBLIC_KEY,
+            "signing key of elliptic curves": CURVE_KEY,
+        }.items()
+    ),
+    Case(
+        "published key that is none",
+        OIDC | {"django_app_oidc_published_keys": [PUBLIC_KEY, MARK]},
+        "django_app_oidc_published_keys must list RSA keys as PEM",
+    ),
+    Case(
+        "published key that is no list",
+        OIDC | {"django_app_oidc_published_keys": {"a": 1}},
+        "django_app_oidc_published_keys",
+    ),
+    Case(
+        "generated keys that are damaged",
+        OIDC,
+        "credentials/oidc_keys.json doesn't hold the keys of OpenID Connect; restore it from a copy",
+        files={"credentials/oidc_keys.json": "{}"},
+    ),
     Case("foreign origin", {"django_app_oauth_development_origins": ["http://a.example:3000"]}, "list local origins"),
     Case("origin with a path", {"django_app_oauth_development_origins": ["http://localhost:3000/"]}, "local origins"),
     Case("broker's port 0", {"rabbitmq_port": 0}, "rabbitmq_port must be a port from 1 to 65535."),

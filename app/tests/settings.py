@@ -3,8 +3,9 @@
 import os
 
 # Nothing of the developer's own settings, and no key file in the source folder.
+PREFIXES = ("DJANGO_", "CELERY_", "CORS_", "OAUTH_", "OIDC_", "DATABASE_")
 for name in list(os.environ):
-    if name.startswith(("DJANGO_", "CELERY_", "CORS_", "OAUTH_", "DATABASE_")) and "MODULE" not in name:
+    if name.startswith(PREFIXES) and "MODULE" not in name:
         del os.environ[name]
 os.environ["DJANGO_SECRET_KEY"] = "not secret, and long enough for Django's own deployment checks"
 

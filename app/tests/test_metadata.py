@@ -42,7 +42,7 @@ def metadata_of(client: Client, issuer: str) -> dict[str, object]:
 def test_issuer_is_the_one_that_the_client_asked_for(client: Client, issuer: str) -> None:
     found = metadata_of(client, issuer)
 
-    assert found["token_endpoint"] == "https://id.example/o/token/"
+    assert found["token_endpoint"] == f"{issuer}/token/"
     assert found["device_authorization_endpoint"] == "https://id.example/o/device-authorization/"
     assert found["response_types_supported"] == ["code"]
     assert found["code_challenge_methods_supported"] == ["S256"]

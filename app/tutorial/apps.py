@@ -30,5 +30,5 @@ class TutorialConfig(AppConfig):
         # It isn't part of the fields' migration state.
         application = get_application_model()._meta
         application.get_field("client_secret").validators.append(validate_client_secret)
-        application.get_field("redirect_uris").validators.append(validate_uris)
-        application.get_field("allowed_origins").validators.append(validate_uris)
+        for name in ("redirect_uris", "post_logout_redirect_uris", "allowed_origins"):
+            application.get_field(name).validators.append(validate_uris)

@@ -6,8 +6,10 @@ white space is dropped); a file beats the variable. Nothing needs to be set to r
 
 import logging
 import os
+import re
 import warnings
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from django.conf import global_settings
@@ -59,7 +61,9 @@ else:
 
 # The tutorial opens these to every origin; here they are closed unless listed, or an application lists it.
 CORS_ALLOWED_ORIGINS = env.list("CORS_ALLOWED_ORIGINS", [], subcast=str.strip)
-CORS_URLS_REGEX = r"^/(api/|o/(token|revoke_token|introspect|device-authorization)/?$|(o/)?\.well-known/)"
+CORS_URLS_REGEX = (
+    r"^/(api/|token/?$|o/(token|revoke_token|introspect|device-authorization|userinfo)/?$|(o/)?\.well-known/)"
+)
 CORS_EXPOSE_HEADERS = ["WWW-Authenticate"]
 
 # -- Application ------------------------------------------------------------------------------------
@@ -163,7 +167,10 @@ OAUTH_DEVELOPMENT_ORIGINS = env.list(
     "OAUTH_DEVELOPMENT_ORIGINS", [], subcast=str.strip, validate=are_local_origins
 )
 
-OAUTH2_PROVIDER = {
+SCOPES = {"read": "Reading scope", "write": "Writing scope"}
+
+OAUTH2_PROVIDER: dict[str, Any] = {
+    "SCOPES": SCOPES,
     "ACCESS_TOKEN_EXPIRE_SECONDS": env.int(
         "OAUTH_ACCESS_TOKEN_SECONDS", 3600, validate=validate.Range(min=1)
     ),
@@ -193,6 +200,35 @@ OAUTH2_PROVIDER = {
     "COMPLIANT_BCP_RFC9700_REFRESH_TOKEN": True,
     "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
 }
+
+# -- OpenID Connect ---------------------------------------------------------------------------------
+
+# The key that signs ID tokens, as PEM; without one, OpenID Connect is off. What users' claims are: claims.py.
+OIDC_SIGNING_KEY = env.str("OIDC_RSA_PRIVATE_KEY", "")
+if OIDC_SIGNING_KEY:
+    OAUTH2_PROVIDER |= {
+        "OIDC_ENABLED": True,
+        "OIDC_RSA_PRIVATE_KEY": OIDC_SIGNING_KEY,
+        # Published beside it: what will sign, or has signed what hasn't expired. Public keys are enough.
+        "OIDC_RSA_PRIVATE_KEYS_INACTIVE": re.findall(
+            "-----BEGIN .+?-----END [A-Z ]+-----", env.str("OIDC_RSA_PRIVATE_KEYS_INACTIVE", ""), re.DOTALL
+        ),
+        "OIDC_JWKS_MAX_AGE_SECONDS": env.int("OIDC_JWKS_SECONDS", 3600, validate=validate.Range(min=0)),
+        "ID_TOKEN_EXPIRE_SECONDS": env.int("OIDC_ID_TOKEN_SECONDS", 36000, validate=validate.Range(min=1)),
+        "OIDC_RESPONSE_TYPES_SUPPORTED": ["code"],
+        "OIDC_RP_INITIATED_LOGOUT_ENABLED": True,
+        # Else a logout of one application would end the tokens of all.
+        "OIDC_RP_INITIATED_LOGOUT_DELETE_TOKENS": False,
+        "SCOPES_BACKEND_CLASS": "tutorial.oauth.openid.Scopes",
+        "SCOPES": SCOPES
+        | {
+            "openid": "Know who you are",
+            "profile": "Know your name and user name",
+            "email": "Know your mail address",
+        },
+        # What a client gets that asks for none; the default would be all.
+        "DEFAULT_SCOPES": list(SCOPES),
+    }
 
 # -- Static files -----------------------------------------------------------------------------------
 

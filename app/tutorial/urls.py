@@ -6,6 +6,8 @@ from django.urls import include, path
 from django.views.generic import TemplateView
 
 from tutorial.oauth.authorization import AuthorizationView
+from tutorial.oauth.concurrency import TokenView
+from tutorial.oauth.openid import LogoutView as OpenIDLogoutView
 from tutorial.views import ApiHello, LoginView, healthz
 
 urlpatterns = [
@@ -14,7 +16,11 @@ urlpatterns = [
     path("accounts/login/", LoginView.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("", include("tutorial.oauth.metadata")),
+    # Of the issuer https://HOST; those of https://HOST/o are below.
     path("authorize/", AuthorizationView.as_view(), name="authorize"),
+    path("token/", TokenView.as_view(), name="token"),
+    path("token", TokenView.as_view()),
+    path("logout/", OpenIDLogoutView.as_view(), name="rp-initiated-logout"),
     path("o/", include("tutorial.oauth.urls")),
     path("api/hello", ApiHello.as_view(), name="api-hello"),
     path("healthz", healthz, name="healthz"),

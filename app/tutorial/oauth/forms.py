@@ -10,10 +10,17 @@ from oauth2_provider.settings import oauth2_settings
 from oauth2_provider.views import ApplicationRegistration as ToolkitRegistration
 from oauth2_provider.views import ApplicationUpdate as ToolkitUpdate
 
-GRANTS = {
-    AbstractApplication.GRANT_AUTHORIZATION_CODE,
-    AbstractApplication.GRANT_DEVICE_CODE,
-    AbstractApplication.GRANT_CLIENT_CREDENTIALS,
+CHOICES = {
+    "authorization_grant_type": {
+        "": "---------",
+        AbstractApplication.GRANT_AUTHORIZATION_CODE: "Authorization code: users log in by a browser",
+        AbstractApplication.GRANT_DEVICE_CODE: "Device code: users log in on another device",
+        AbstractApplication.GRANT_CLIENT_CREDENTIALS: "Client credentials: a service that acts for itself",
+    },
+    "algorithm": {
+        AbstractApplication.NO_ALGORITHM: "No ID tokens: the application may not ask for the scope openid",
+        AbstractApplication.RS256_ALGORITHM: "RS256: ID tokens, which clients verify by the published key",
+    },
 }
 FIELDS = [
     "name",
@@ -33,14 +40,20 @@ class ApplicationForm(ToolkitApplicationForm):
     def __init__(self, *args: object, **kwargs: object) -> None:
         """Leave the choices that work, and the one that an older application has."""
         super().__init__(*args, **kwargs)
-        self._leave("authorization_grant_type", GRANTS)
-        if not oauth2_settings.OIDC_ENABLED:
-            self._leave("algorithm", {AbstractApplication.NO_ALGORITHM})
+        for name in CHOICES.keys() & self.fields.keys():
+            self.fields[name].choices = self._choices(name)
+        if oauth2_settings.OIDC_ENABLED and not self.instance.pk:
+            self.initial["algorithm"] = AbstractApplication.RS256_ALGORITHM
 
-    def _leave(self, name: str, choices: set[str]) -> None:
-        if field := self.fields.get(name):
-            stored = getattr(self.instance, name) if self.instance.pk else ""
-            field.choices = [choice for choice in field.choices if choice[0] in {*choices, "", stored}]
+    def _choices(self, name: str) -> list[tuple[str, str]]:
+        working = dict(CHOICES[name])
+        if not oauth2_settings.OIDC_ENABLED:
+            working.pop(AbstractApplication.RS256_ALGORITHM, None)
+        stored = getattr(self.instance, name) if self.instance.pk else ""
+        return [
+            *working.items(),
+            *(one for one in self.fields[name].choices if one[0] == stored not in working),
+        ]
 
 
 class FormMixin:

@@ -2,12 +2,14 @@
 
 from django.urls import URLPattern, path
 from oauth2_provider import urls as toolkit
+from oauth2_provider.views import UserInfoView
 
 from tutorial.oauth.authorization import AuthorizationView
 from tutorial.oauth.concurrency import TokenView
 from tutorial.oauth.device import DeviceAuthorizationView
 from tutorial.oauth.forms import ApplicationRegistration, ApplicationUpdate
-from tutorial.oauth.metadata import SERVER, MetadataView
+from tutorial.oauth.metadata import OPENID, SERVER, DiscoveryView, MetadataView
+from tutorial.oauth.openid import LogoutView
 from tutorial.views import IntrospectTokenView
 
 app_name = "oauth2_provider"
@@ -37,6 +39,9 @@ urlpatterns = [
     path("applications/register/", ApplicationRegistration.as_view(), name="register"),
     path("applications/<int:pk>/update/", ApplicationUpdate.as_view(), name="update"),
     *map(corrected, toolkit.management_urlpatterns),
+    path(OPENID, DiscoveryView.as_view()),
+    path("userinfo", UserInfoView.as_view()),
+    path("logout/", LogoutView.as_view(), name="rp-initiated-logout"),
     *toolkit.oidc_urlpatterns,
     *toolkit.dcr_urlpatterns,
 ]

@@ -4,12 +4,12 @@ import logging
 
 from oauthlib.common import Request
 
-from tutorial.oauth import concurrency, redirects
+from tutorial.oauth import concurrency, openid, redirects
 
 logger = logging.getLogger(__name__)
 
 
-class OAuth2Validator(concurrency.OAuth2Validator):
+class OAuth2Validator(openid.Validator, concurrency.OAuth2Validator):
     """Also refuses redirect URIs and origins that were stored without being checked."""
 
     def validate_redirect_uri(self, client_id: str, uri: str, request: Request, *args: object) -> bool:

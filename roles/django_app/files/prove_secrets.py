@@ -1,6 +1,7 @@
 """Try former and present secrets as the app would; run by manage.py shell. Fails with a line for each wrong answer.
 
-Standard input: JSON with user (the administrator) and pairs, what was changed with former and present value.
+Standard input: JSON with user (the administrator), pairs, what was changed with former and present value, and keys,
+those of OpenID Connect, the first of which signs.
 """
 
 import json
@@ -53,6 +54,20 @@ def secret_key(key: str) -> bool:
     return key == settings.SECRET_KEY
 
 
+def published() -> list[str]:
+    """Return which keys of OpenID Connect there are, as clients know them."""
+    from oauth2_provider.settings import oauth2_settings
+
+    return kids([oauth2_settings.OIDC_RSA_PRIVATE_KEY, *oauth2_settings.OIDC_RSA_PRIVATE_KEYS_INACTIVE])
+
+
+def kids(keys: list[str]) -> list[str]:
+    """Return the fingerprints of keys."""
+    from jwcrypto.jwk import JWK
+
+    return [JWK.from_pem(key.encode()).thumbprint() for key in keys]
+
+
 problems = []
 for name, accepted in {"broker": broker, "database": database, "admin": admin, "secret_key": secret_key}.items():
     # Without a first administrator nobody has that password.
@@ -63,4 +78,6 @@ for name, accepted in {"broker": broker, "database": database, "admin": admin, "
             problems.append(f"The new secret is refused: {name}")
 if "secret_key" in given["pairs"] and given["pairs"]["secret_key"]["former"] not in settings.SECRET_KEY_FALLBACKS:
     problems.append("The project doesn't read DJANGO_SECRET_KEY_FALLBACKS, so all sessions have ended: secret_key")
+if given["keys"] and published() != kids(given["keys"]):
+    problems.append("The project doesn't read OIDC_RSA_PRIVATE_KEY and OIDC_RSA_PRIVATE_KEYS_INACTIVE: oidc")
 sys.exit("\n".join(problems) or 0)
