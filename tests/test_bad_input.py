@@ -158,6 +158,7 @@ ACCEPTED = [
             "app/src/shop/tasks.py": "@shared_task\ndef tidy():\n    pass\n",
             "fixture.json": json.dumps([interval(10), task("shop.tasks.tidy")]),
         },
+    ),
     Case("OpenID Connect", OIDC),
     Case(
         "OpenID Connect with a key of one's own",
