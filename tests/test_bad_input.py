@@ -719,7 +719,7 @@ REFUSED = [
     Case(
         "Ansible of Debian 12",
         {},
-        "ansible-core 2.14.18 is too old, 2.19 or newer is needed: python3 -m venv .venv, then .venv/bin/pip install",
+        "ansible-core 2.14.18 is too old, 2.19.5 or newer is needed: python3 -m venv .venv, then .venv/bin/pip install",
         files={"sitecustomize.py": "import ansible.release\n\nansible.release.__version__ = '2.14.18'\n"},
     ),
     Case(
