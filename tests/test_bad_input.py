@@ -57,8 +57,9 @@ class Case:
     app: tuple[str, ...] = ("one",)
     beat: tuple[str, ...] = ("one",)
     broker: tuple[str, ...] = ("one",)
-    # The group is there only if it has hosts.
+    # These groups are there only if they have hosts.
     database: tuple[str, ...] = ()
+    proxy: tuple[str, ...] = ()
     limit: str = ""
     playbook: str = "preflight.yml"
     # Where the play is started; with another folder than the project's, its ansible.cfg doesn't count.
@@ -107,6 +108,7 @@ name = "shop"
 source = { editable = "." }
 """
 OWN_FILES = {"app/manage.py": "", "app/requirements.txt": LOCK}
+PROXY: dict[str, Any] = {"web_proxy_server_names": ["oauth.example.org"], "web_proxy_certificate": "self_signed"}
 SAME_PORT = "Two services of one would use the same port: rabbitmq_port, "
 UPGRADE = "ansible-playbook playbooks/upgrade_debian.yml --limit one"
 OIDC_KEYS = load_plugin("roles/common/lookup_plugins/oidc_keys.py")
@@ -186,6 +188,14 @@ ACCEPTED = [
     Case("started in another folder", {}, elsewhere=True),
     # Nothing is bound here.
     Case("every address", {"systemd_units_web_address": "0.0.0.0", "rabbitmq_address": "127.0.0.2"}),  # noqa: S104
+    Case("a proxy on the same host", PROXY, proxy=("one",)),
+    Case("a proxy with numbers and names as texts", PROXY | {"web_proxy_body_mebibytes": "20"}, proxy=("one",)),
+    Case(
+        "a proxy elsewhere",
+        PROXY | {"web_proxy_address": "192.0.2.8", "systemd_units_web_address": "192.0.2.7"},
+        proxy=("two",),
+    ),
+    Case("variables of a proxy without one", {"web_proxy_server_names": ["oauth.example.org"]}),
     Case("networks to talk to", {"systemd_units_allowed_addresses": ["localhost", "192.0.2.0/24", "2001:db8::1"]}),
 ]
 
@@ -732,6 +742,81 @@ REFUSED = [
         {"systemd_units_web_proxies": ["proxy.example.org"]},
         "systemd_units_web_proxies must list addresses or networks, for example 10.0.0.5 or 10.0.0.0/24.",
     ),
+    *[
+        Case(f"proxy: {name}", PROXY | variables, sentence, proxy=("one",))
+        for name, variables, sentence in (
+            ("no name", {"web_proxy_server_names": []}, "web_proxy_server_names is empty; list the names under which"),
+            (
+                "name as text",
+                {"web_proxy_server_names": "a.org"},
+                "web_proxy_server_names must be a list, but it is text.",
+            ),
+            (
+                "scheme",
+                {"web_proxy_server_names": ["https://a.org"]},
+                "web_proxy_server_names must list names of hosts in",
+            ),
+            ("wildcard", {"web_proxy_server_names": ["*.a.org"]}, "web_proxy_server_names must list names of hosts in"),
+            (
+                "blank",
+                {"web_proxy_server_names": ["a.org b.org"]},
+                "web_proxy_server_names must list names of hosts in",
+            ),
+            (
+                "host that the app refuses",
+                {"django_app_allowed_hosts": ["b.org"]},
+                "The app would refuse oauth.example.org; add it to django_app_allowed_hosts, or remove that variable",
+            ),
+            (
+                "no files",
+                {"web_proxy_certificate": "files", "web_proxy_key_file": "/none.pem"},
+                "web_proxy_certificate is files, so set web_proxy_certificate_file and web_proxy_key_file to files on",
+            ),
+            ("no logins", {"web_proxy_login_requests_per_minute": 0}, "_requests_per_minute must be 1 or more."),
+            (
+                "unknown limit",
+                {"web_proxy_limited_paths": {"logins": ["/login/"]}},
+                "web_proxy_limited_paths must have lists of plain paths, such as /accounts/login/, under login, token,",
+            ),
+            (
+                "policy that ends the line",
+                {"web_proxy_content_security_policy": 'x"; y'},
+                "web_proxy_content_security_policy must be one line without quotation marks, dollar signs",
+            ),
+            (
+                "nginx of others",
+                {"ansible_facts": facts() | {"installed_packages": ["nginx", "nginx-common"]}},
+                "one has an nginx that somebody else uses (nginx); name another host in the group proxy, remove that",
+            ),
+            (
+                "proxy of another app",
+                {"ansible_facts": facts() | {"installed_packages": ["nginx"], "managed_proxy": "shop"}},
+                "The nginx of one stands in front of shop; name another host in the group proxy.",
+            ),
+            (
+                "port 80 is taken",
+                {"ansible_facts": facts() | {"listeners": [listener(80, "apache2"), listener(443, "apache2")]}},
+                "On one apache2 listens on port 80 and 443, where nginx would; stop that, or name another host in the",
+            ),
+            (
+                "no socket",
+                {"systemd_units_web_socket": ""},
+                "systemd_units_web_socket is empty, but nginx on this host",
+            ),
+        )
+    ],
+    Case(
+        "web host of which proxies know no address",
+        PROXY | {"web_proxy_address": "192.0.2.8"},
+        "two would look for web hosts at one:8000; set systemd_units_web_address of each of them to the IPv4 address",
+        proxy=("two",),
+    ),
+    Case(
+        "proxy of which web hosts know no address",
+        PROXY | {"systemd_units_web_address": "192.0.2.7"},
+        "systemd_units_web_proxies must list addresses or networks, for example",
+        proxy=("two",),
+    ),
     Case("no beat", {}, "The group beat has no host; name exactly one", beat=()),
     Case(
         "SQLite on two hosts",
@@ -759,8 +844,9 @@ def preflight(case: Case, folder: Path) -> tuple[int, str]:
         "broker": {"hosts": dict.fromkeys(case.broker)},
         "app": {"children": {"web": app, "worker": app, "beat": {"hosts": dict.fromkeys(case.beat)}}},
     }
-    if case.database:
-        inventory["database"] = {"hosts": dict.fromkeys(case.database)}
+    for name in ("database", "proxy"):
+        if hosts := getattr(case, name):
+            inventory[name] = {"hosts": dict.fromkeys(hosts)}
     # JSON is YAML.
     (folder / "hosts.yml").write_text(json.dumps(inventory), encoding="utf-8")
     variables = {"ansible_facts": facts()} | case.variables
@@ -803,7 +889,7 @@ def test_good_input_passes(case: Case, tmp_path: Path) -> None:
     assert "[WARNING]" not in printed
     assert MARK not in printed
     assert AWKWARD not in printed
-    hosts = {case.limit} if case.limit else {*case.app, *case.broker, *case.database}
+    hosts = {case.limit} if case.limit else {*case.app, *case.broker, *case.database, *case.proxy}
     assert re.findall(r"changed=(\d+)", printed) == ["0"] * len(hosts)
 
 

@@ -13,7 +13,7 @@ from project import ROLES, ROOT, read_yaml
 TASK_FILES = sorted([*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml")])
 PLAYBOOKS = sorted(ROOT.glob("playbooks/*.yml"))
 # Playbooks that others import.
-PARTS = {"app.yml", "broker.yml", "database.yml", "monitoring.yml", "proof.yml"}
+PARTS = {"app.yml", "broker.yml", "database.yml", "monitoring.yml", "proof.yml", "proxy.yml"}
 RABBITMQ_TOOL = re.compile(r"\brabbitmq(ctl|-diagnostics|-plugins|-queues)\b")
 
 

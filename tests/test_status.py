@@ -348,3 +348,26 @@ def test_of_several_workers_the_last_run_counts() -> None:
     late = {"entry": "sweep", "ended": 9, "result": "failed", "succeeded": 2, "running": 3}
     expected = {"entry": "sweep", "ended": 9, "result": "failed", "succeeded": 5, "running": 3}
     assert runs.newest([late, early]) == runs.newest([early, late]) == {"sweep": expected}
+
+
+@pytest.mark.parametrize(
+    ("days", "left", "other", "found"),
+    [
+        (90, 60, {}, []),
+        (90, 23, {}, []),
+        (90, 22, {}, [(1, "the certificate ends in 22.0 days, 24% of its life")]),
+        (90, 8, {}, [(2, "the certificate ends in 8.0 days, 9% of its life")]),
+        (6, 2, {}, []),
+        (6, 1, {}, [(1, "the certificate ends in 1.0 days, 17% of its life")]),
+        (90, -0.5, {}, [(2, "the certificate expired 12 h ago")]),
+        (90, 60, {"self_signed": True}, [(2, "the certificate is self-signed")]),
+        (90, 60, {"self_signed": True, "from_authority": False}, []),
+        (90, 60, {"until": None}, [(2, "the certificate can't be read")]),
+    ],
+)
+def test_a_certificate_is_told_by_the_share_of_its_life(
+    days: float, left: float, other: dict[str, Any], found: list[tuple[int, str]]
+) -> None:
+    until = NOW + left * 86400
+    certificate = {"since": until - days * 86400, "until": until, "issuer": "CN=x", "self_signed": False}
+    assert told(certificate=certificate | {"from_authority": True} | other) == found

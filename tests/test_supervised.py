@@ -143,13 +143,20 @@ def test_gunicorn_finds_a_loadable_configuration() -> None:
 
 
 @pytest.mark.parametrize(
-    ("proxies", "seen"), [("127.0.0.0/8 ::1/128", "https"), ("192.0.2.0/24", "nothing"), ("", "nothing")]
+    ("proxies", "seen"),
+    [
+        ("127.0.0.0/8 ::1/128", "https 192.0.2.9"),
+        ("192.0.2.0/24", "nothing 127.0.0.1"),
+        ("", "nothing 127.0.0.1"),
+        ("unix", "https 192.0.2.9"),
+    ],
 )
 def test_only_a_proxy_may_say_how_the_client_came(proxies: str, seen: str, tmp_path: Path) -> None:
     (tmp_path / "echo.py").write_text(
         "def application(environ, start_response):\n"
         "    start_response('200 OK', [])\n"
-        "    return [environ.get('HTTP_X_FORWARDED_PROTO', 'nothing').encode()]\n"
+        "    seen = environ.get('HTTP_X_FORWARDED_PROTO', 'nothing'), environ['REMOTE_ADDR']\n"
+        "    return [' '.join(seen).encode()]\n"
     )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -157,20 +164,27 @@ def test_only_a_proxy_may_say_how_the_client_came(proxies: str, seen: str, tmp_p
     server = subprocess.Popen(
         [
             *(sys.executable, "-m", "gunicorn", "--config", "python:supervised.gunicorn"),
-            *("--bind", f"127.0.0.1:{port}", "echo"),
+            *("--bind", f"unix:{tmp_path}/socket" if proxies == "unix" else f"127.0.0.1:{port}", "echo"),
         ],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": f"{FILES}:{tmp_path}", "TRUSTED_PROXIES": proxies},
+        env={**os.environ, "PYTHONPATH": f"{FILES}:{tmp_path}", "TRUSTED_PROXIES": proxies.removeprefix("unix")},
     )
     try:
         deadline = time.monotonic() + 30
         while True:
             try:
                 with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-                    connection.request("GET", "/", headers={"X-Forwarded-Proto": "https"})
-                    assert connection.getresponse().read().decode() == seen
+                    if proxies == "unix":
+                        connection.sock = socket.socket(socket.AF_UNIX)
+                        connection.sock.connect(str(tmp_path / "socket"))
+                    # The last one is what the proxy itself saw.
+                    for last in ("192.0.2.9", "nonsense", "192.0.2.9"):
+                        headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": f"6.6.6.6, {last}"}
+                        connection.request("GET", "/", headers=headers)
+                        answer = connection.getresponse().read().decode()
+                        assert answer == seen or last == "nonsense"
                 break
-            except ConnectionRefusedError:
+            except (ConnectionRefusedError, FileNotFoundError):
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
     finally:

@@ -23,6 +23,20 @@ Group=rabbitmq
 ExecStart=/usr/sbin/rabbitmq-server
 ExecStop=/usr/sbin/rabbitmqctl shutdown
 """
+# Likewise.
+NGINX = """\
+[Unit]
+After=network-online.target
+[Service]
+Type=forking
+PIDFile=/run/nginx.pid
+ExecStart=/usr/sbin/nginx -g 'daemon on; master_process on;'
+"""
+CERTBOT = """\
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/certbot -q renew --no-random-sleep-on-renew
+"""
 
 
 @pytest.fixture(scope="module", params=["12", "13"], ids=["Debian 12", "Debian 13"])
@@ -46,6 +60,8 @@ def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         text=True,
     )
     (folder / "etc/systemd/system/rabbitmq-server.service").write_text(RABBITMQ)
+    (folder / "etc/systemd/system/nginx.service").write_text(NGINX)
+    (folder / "etc/systemd/system/certbot.service").write_text(CERTBOT)
     return folder
 
 
@@ -76,6 +92,19 @@ def test_own_services_are_hardly_exposed(root: Path, unit: str) -> None:
 
 def test_the_broker_is_hardly_exposed(root: Path) -> None:
     assert exposure(root, "rabbitmq-server.service") <= 1.4
+
+
+def test_nginx_is_hardly_exposed_reads_its_own_files_and_comes_back(root: Path) -> None:
+    assert exposure(root, "nginx.service") <= 1.5
+    found = settings(root, "nginx.service")
+    assert found["ExecStart"].endswith("-c /etc/nginx-managed/nginx.conf")
+    assert (found["User"], found["Restart"], found["StartLimitIntervalSec"]) == ("www-data", "always", "0")
+    assert found["OnFailure"] == "failure-report@%n.service"
+
+
+def test_renewals_are_exposed_as_little_as_root_can_be(root: Path) -> None:
+    assert exposure(root, "certbot.service") <= 2.0
+    assert settings(root, "certbot.service")["OnFailure"] == "failure-report@%n.service"
 
 
 @pytest.mark.parametrize("unit", ["backup-tutorial.service", "backup-tutorial@check.service"])
@@ -143,7 +172,7 @@ def test_worker_and_beat_note_runs_where_nobody_else_may_look(root: Path) -> Non
     assert folders == ["tutorial-worker", "tutorial-beat"]
 
 
-@pytest.mark.parametrize("unit", [*OWN, "rabbitmq-server.service", "backup-tutorial.service"])
+@pytest.mark.parametrize("unit", [*OWN, "rabbitmq-server.service", "nginx.service", "backup-tutorial.service"])
 def test_no_unit_needs_a_path_that_debian_lacks_on_another_architecture(root: Path, unit: str) -> None:
     """A path that isn't there ends the start of a unit with 226/NAMESPACE; arm64, for one, has no /lib64."""
     system = root / "etc/systemd/system"

@@ -46,6 +46,8 @@ ansible_facts:
     - C(managed_broker), of the RabbitMQ that role rabbitmq configured C(apps) (names of the apps that use it),
       C(shared) (whether it is somebody else's), C(was_here) (whether RabbitMQ was on the host before) and
       C(old_files) (what earlier versions wrote in C(/etc/rabbitmq)).
+    - C(managed_proxy), name of the app in front of which role web_proxy has nginx, and C(has_ipv6), whether the
+      kernel has IPv6.
     - C(old_broker_data), names of RabbitMQ nodes whose data are too old for RabbitMQ 4 (only root can read them).
   returned: always
   type: dict
@@ -128,6 +130,14 @@ def managed_broker(etc: Path) -> dict[str, Any]:
         "was_here": (folder / "was-here.json").exists(),
         "old_files": [str(old / name) for name in names if (old / name).exists()],
     }
+
+
+def managed_proxy(etc: Path) -> str:
+    """Return the app in front of which role web_proxy has nginx on the host, or nothing."""
+    found = re.match(
+        r"# Written by Ansible \(role web_proxy\) for (\S+):", first_line(etc / "nginx-managed/nginx.conf")
+    )
+    return found[1] if found else ""
 
 
 def sockets_of(process: Path) -> set[str]:
@@ -281,6 +291,8 @@ def main() -> None:
             "app_conflicts": app_conflicts(app, installed) if re.fullmatch("[a-z][a-z0-9-]*", app) else [],
             "app_account_is_ours": account_is_ours(app),
             "managed_broker": managed_broker(Path("/etc")),
+            "managed_proxy": managed_proxy(Path("/etc")),
+            "has_ipv6": Path("/proc/net/if_inet6").exists(),
             "old_broker_data": old_broker_data(Path("/var/lib/rabbitmq/mnesia")),
         },
     )

@@ -1,14 +1,16 @@
 """Wait until this host's services are seen at their work; prints one JSON line and never fails: the caller judges.
 
 Standard input: JSON with seconds (how long to wait), entry (the name of one in the schedule), interval (seconds between
-two of its runs), and what to ask: web (url and headers of a page that must answer 200), beat and worker (unit, folder
-of notes), beat_process (of the beat on another host), worker_is_one_of_several. Prints for each what was seen, or
-nothing, and why not.
+two of its runs), and what to ask: web (url and headers of a page that must answer 200, socket where that is a Unix
+one), beat and worker (unit, folder of notes), beat_process (of the beat on another host), worker_is_one_of_several.
+Prints for each what was seen, or nothing, and why not.
 """
 
 import hashlib
+import http.client
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -30,8 +32,30 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow no redirect."""
 
 
+class Connection(http.client.HTTPConnection):
+    """To the Unix socket on which the web process listens, if it does."""
+
+    def connect(self):
+        """Connect."""
+        path = given["web"].get("socket")
+        if not path:
+            super().connect()
+            return
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(path)
+
+
+class Handler(urllib.request.HTTPHandler):
+    """Asks by such a connection."""
+
+    def http_open(self, req):
+        """Ask."""
+        return self.do_open(Connection, req)
+
+
 # Without the proxies of the environment: the page is on this host.
-browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect)
+browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect, Handler)
 
 
 def unit_says(unit, *properties):

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 from broker import read_broker
 from django_side import read_project
-from host import read_backup, read_disks, read_release, read_web
+from host import read_backup, read_certificate, read_disks, read_release, read_web
 from problems import CRITICAL, LEVELS, Problem, find_problems
 from runs import checked, newest, read_runs
 from screen import screen
@@ -27,6 +27,8 @@ from units import read_exposures, read_units
 from words import printable
 
 UNKNOWN = 3
+# Debian's own units, which no app gives a name.
+SHARED = {"rabbitmq": "rabbitmq-server.service", "proxy": "nginx.service"}
 # Of what the caller waits for.
 DEFAULT_SECONDS, LEAST_SECONDS = 20, 10
 
@@ -54,8 +56,8 @@ class Checks:
 def gather(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Return all facts of this host, after about so many seconds at most."""
     app, services = settings["app"], settings["services"]
-    units = {"rabbitmq-server.service" if name == "rabbitmq" else f"{app}-{name}.service": name for name in services}
-    is_app_host = bool(units.keys() - {"rabbitmq-server.service"})
+    units = {SHARED.get(name, f"{app}-{name}.service"): name for name in services}
+    is_app_host = bool(units.keys() - set(SHARED.values()))
     others = [f"backup-{app}.timer", f"backup-{app}.service"]
 
     parts: dict[str, Callable[[], Any]] = {
@@ -65,6 +67,8 @@ def gather(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
     }
     if "rabbitmq" in services:
         parts["broker"] = lambda: read_broker(settings["broker"], seconds - 3)
+    if "proxy" in services:
+        parts["certificate"] = lambda: read_certificate(settings["certificate"])
     if "web" in services:
         parts["web"] = lambda: read_web(settings["web"])
     release = read_release(app) if is_app_host else None
@@ -103,6 +107,8 @@ def gather(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
             "failed": bool(last_backup and last_backup["state"] == "failed"),
         },
     }
+    if "proxy" in services:
+        facts["certificate"] = checks.result("certificate", None)
     if "web" in services:
         facts["web"] = checks.result("web", None)
     if is_app_host:

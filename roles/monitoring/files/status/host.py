@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
+import socket
+import ssl
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from commands import run
 
 
 def read_release(app: str) -> dict[str, Any]:
@@ -46,11 +52,59 @@ def read_backup(app: str) -> dict[str, Any]:
     }
 
 
+def read_certificate(certificate: dict[str, Any]) -> dict[str, Any]:
+    """Return who issued the certificate that nginx serves, from when and until when it holds, or what is wrong."""
+    answer = run(
+        ["openssl", "x509", "-noout", "-dates", "-subject", "-issuer", "-in", certificate["file"]],
+        5,
+    )
+    said = dict(line.split("=", 1) for line in answer.out.splitlines() if "=" in line)
+    try:
+        return {
+            "since": int(ssl.cert_time_to_seconds(said["notBefore"])),
+            "until": int(ssl.cert_time_to_seconds(said["notAfter"])),
+            "issuer": said["issuer"].strip(),
+            "self_signed": said["issuer"].strip() == said["subject"].strip(),
+            "from_authority": certificate["from_authority"],
+        }
+    except (KeyError, ValueError):
+        return {"since": None, "until": None, "issuer": None, "self_signed": None, "from_authority": None}
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """To a web process that listens on a Unix socket."""
+
+    def __init__(self, path: str, host: str, **options: Any) -> None:
+        """Remember where the socket is."""
+        super().__init__(host, **options)
+        self.path = path
+
+    def connect(self) -> None:
+        """Connect."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class UnixHandler(urllib.request.HTTPHandler):
+    """Asks by such a connection."""
+
+    def __init__(self, path: str) -> None:
+        """Remember where the socket is."""
+        super().__init__()
+        self.path = path
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        """Ask."""
+        return self.do_open(partial(UnixConnection, self.path), req)
+
+
 def read_web(web: dict[str, Any]) -> dict[str, Any]:
     """Return how the web process answers the request for its health."""
     request = urllib.request.Request(web["url"], headers=web["headers"])
     # No proxy of the environment stands between.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    handlers = [UnixHandler(web["socket"])] if web.get("socket") else []
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *handlers)
     try:
         with opener.open(request, timeout=5) as answer:
             return {"url": web["url"], "status": answer.status}

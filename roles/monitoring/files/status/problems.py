@@ -25,11 +25,15 @@ FREQUENT_SECONDS = 3600
 AT_WORK = ("consuming", "active:")
 IDLE = ("waiting for", "standing by", "standby")
 
+# Of a certificate's life, whatever its length. It is renewed at a third of it.
+LATE_SHARE, VERY_LATE_SHARE = 0.25, 0.1
+
 UNDONE = "what it does isn't done"
 MEANING = {
     "web": "no page and no token is served",
     "worker": "no task is run",
     "beat": "no task is sent",
+    "proxy": "nobody reaches the site",
     "rabbitmq": "no task gets from beat to a worker",
 }
 
@@ -52,6 +56,7 @@ def find_problems(facts: dict[str, Any], settings: dict[str, Any]) -> list[Probl
     found = [
         *_checks(facts),
         *_units(facts),
+        *_certificate(facts),
         *_broker(facts),
         *_project(facts, settings),
         *_disks(facts),
@@ -87,6 +92,30 @@ def _units(facts: dict[str, Any]) -> Iterator[Problem]:
             times = "once" if unit["restarts"] == 1 else f"{unit['restarts']} times"
             what = f"{name} was restarted {times}, last {facts['at'] - unit['since']:.0f} s ago"
             yield Problem(WARNING, what, "it ended or hung by itself", look)
+
+
+def _certificate(facts: dict[str, Any]) -> Iterator[Problem]:
+    certificate = facts.get("certificate")
+    if certificate is None:
+        return
+    renew = "run ansible-playbook site.yml with a new one"
+    if certificate["from_authority"]:
+        renew = "sudo journalctl --unit=certbot; sudo certbot renew"
+    if certificate["until"] is None:
+        yield Problem(CRITICAL, "the certificate can't be read", MEANING["proxy"], "run ansible-playbook site.yml")
+        return
+    left = certificate["until"] - facts["at"]
+    share = left / max(certificate["until"] - certificate["since"], 1)
+    if left <= 0:
+        yield Problem(CRITICAL, f"the certificate expired {-left / 3600:.0f} h ago", MEANING["proxy"], renew)
+    elif share < LATE_SHARE:
+        level = CRITICAL if share < VERY_LATE_SHARE else WARNING
+        what = f"the certificate ends in {left / 86400:.1f} days, {share:.0%} of its life"
+        yield Problem(level, what, "it wasn't renewed in time", renew)
+    if certificate["from_authority"] and certificate["self_signed"]:
+        what = "the certificate is self-signed"
+        means = "no authority has given one, and clients refuse it"
+        yield Problem(CRITICAL, what, means, "run ansible-playbook site.yml, which says why")
 
 
 def _broker(facts: dict[str, Any]) -> Iterator[Problem]:

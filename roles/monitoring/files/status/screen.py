@@ -42,6 +42,7 @@ def screen(facts: dict[str, Any]) -> Iterator[str]:
         ("Units", _units(facts)),
         ("Release", _release(facts)),
         ("Web", _web(facts)),
+        ("TLS", _certificate(facts)),
         ("Database", _database(facts)),
         ("Broker", _broker(facts)),
         ("Queues", _queues(facts)),
@@ -84,6 +85,15 @@ def _release(facts: dict[str, Any]) -> Iterator[str]:
 def _web(facts: dict[str, Any]) -> Iterator[str]:
     if web := facts.get("web"):
         yield f"{web['url']} answers {web['status']}" if web["status"] else f"{web['url']} doesn't answer"
+
+
+def _certificate(facts: dict[str, Any]) -> Iterator[str]:
+    if certificate := facts.get("certificate"):
+        if certificate["until"] is None:
+            yield "the certificate can't be read"
+        else:
+            whose = "self-signed" if certificate["self_signed"] else f"by {certificate['issuer']}"
+            yield f"certificate {whose}, until {_moment(certificate['until'])}"
 
 
 def _database(facts: dict[str, Any]) -> Iterator[str]:

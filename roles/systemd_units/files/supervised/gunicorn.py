@@ -101,6 +101,16 @@ def drop_forwarded(request: Any) -> None:
         ]
 
 
+def client_address(request: Any) -> Any:
+    """Return whose request it is as the project and the log get it: the address that the proxy saw, or the peer's."""
+    # A proxy adds what it saw at the end.
+    forwarded = [value for name, value in request.headers if name == "X-FORWARDED-FOR"]
+    last = forwarded[-1].rpartition(",")[2].strip() if forwarded else ""
+    with suppress(ValueError):
+        return str(ip_address(last)), 0
+    return request.peer_addr
+
+
 # -- Slow clients and hung requests -----------------------------------------------------------------
 
 # A client's time for sending a request, during which it costs no thread.
@@ -238,6 +248,8 @@ class Worker(ThreadWorker):
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Answer a request in a thread, and note since when."""
         self.running[threading.get_ident()] = time.monotonic()
+        drop_forwarded(req)
+        conn.client = client_address(req)
         try:
             return super().handle_request(req, conn)
         finally:
@@ -260,8 +272,3 @@ class Worker(ThreadWorker):
 
 
 worker_class = Worker
-
-
-def pre_request(worker: Any, request: Any) -> None:
-    """Believe nobody but a proxy."""
-    drop_forwarded(request)

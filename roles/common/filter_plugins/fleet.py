@@ -1,0 +1,31 @@
+"""Jinja filters that tell proxies and web hosts of one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def host_addresses(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], variable: str) -> list[str]:
+    """Return what each host has in the variable; without it, what Ansible reaches it by."""
+    return [str(hostvars[host].get(variable) or hostvars[host].get("ansible_host") or host) for host in hosts]
+
+
+def proxy_upstreams(
+    hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], here: str, socket: str
+) -> list[str]:
+    """Return where the web process of each host listens, in nginx's words; on the host `here` it is the Unix socket."""
+    found = []
+    for host in hosts:
+        (address,) = host_addresses([host], hostvars, "systemd_units_web_address")
+        port = hostvars[host].get("systemd_units_web_port", 8000)
+        found.append(f"unix:{socket}" if host == here else f"{address}:{port}")
+    return found
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Any]:
+        """Return the filters by name."""
+        return {"host_addresses": host_addresses, "proxy_upstreams": proxy_upstreams}
