@@ -5,7 +5,9 @@ those of OpenID Connect, the first of which signs.
 """
 
 import json
+import os
 import sys
+from pathlib import Path
 
 from celery import current_app
 from django.conf import settings
@@ -76,7 +78,10 @@ for name, accepted in {"broker": broker, "database": database, "admin": admin, "
             problems.append(f"The former secret is still accepted: {name}")
         if not accepted(given["pairs"][name]["present"]):
             problems.append(f"The new secret is refused: {name}")
-if "secret_key" in given["pairs"] and given["pairs"]["secret_key"]["former"] not in settings.SECRET_KEY_FALLBACKS:
+# A host that never ran with the former key has it from nobody.
+handed = Path(os.environ["CREDENTIALS_DIRECTORY"], "DJANGO_SECRET_KEY_FALLBACKS").read_text(encoding="utf-8").splitlines()
+former = given["pairs"].get("secret_key", {}).get("former")
+if former in handed and former not in settings.SECRET_KEY_FALLBACKS:
     problems.append("The project doesn't read DJANGO_SECRET_KEY_FALLBACKS, so all sessions have ended: secret_key")
 if given["keys"] and published() != kids(given["keys"]):
     problems.append("The project doesn't read OIDC_RSA_PRIVATE_KEY and OIDC_RSA_PRIVATE_KEYS_INACTIVE: oidc")
