@@ -118,6 +118,12 @@ CURVE_KEY = """-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIPAjlSfKX6JaOQPkWPpjGwi48vS0nSI0QIEZ5n7wY0eR
 -----END PRIVATE KEY-----
 """
+WEB_APP = {
+    "client_id": "shop",
+    "client_type": "confidential",
+    "authorization_grant_type": "authorization-code",
+    "redirect_uris": ["https://shop.example.org/callback"],
+}
 MAKE_DEMO = 'but Debian 12 or 13 with systemd is needed: name such a host in the inventory, or type "make demo"'
 
 ACCEPTED = [
@@ -162,6 +168,17 @@ ACCEPTED = [
         },
     ),
     Case("OpenID Connect", OIDC),
+    Case(
+        "applications",
+        {
+            "django_app_oauth_applications": [
+                WEB_APP | {"name": "Shop", "allowed_origins": ["https://a.example"], "skip_authorization": True},
+                {"client_id": "cli", "client_type": "public"}
+                | {"authorization_grant_type": "authorization-code", "redirect_uris": ["http://127.0.0.1/"]},
+                {"client_id": "old", "state": "absent"},
+            ]
+        },
+    ),
     Case(
         "OpenID Connect with a key of one's own",
         OIDC | {"django_app_oidc_signing_key": OIDC_KEYS.new_key(), "django_app_oidc_published_keys": [PUBLIC_KEY]},
@@ -342,6 +359,22 @@ REFUSED = [
         OIDC,
         "credentials/oidc_keys.json doesn't hold the keys of OpenID Connect; restore it from a copy",
         files={"credentials/oidc_keys.json": "{}"},
+    ),
+    Case(
+        "application on plain http",
+        {"django_app_oauth_applications": [WEB_APP | {"redirect_uris": ["http://a.example/"]}]},
+        "The application shop in django_app_oauth_applications has http://a.example/ in redirect_uris",
+    ),
+    Case(
+        "application with a made-up secret",
+        {"django_app_oauth_applications": [WEB_APP | {"client_secret": MARK}]},
+        "needs a random client_secret of at least 32",
+    ),
+    Case("application twice", {"django_app_oauth_applications": [WEB_APP, WEB_APP]}, "names shop more than once."),
+    Case(
+        "application that is a text",
+        {"django_app_oauth_applications": ["shop"]},
+        "django_app_oauth_applications must be",
     ),
     Case("foreign origin", {"django_app_oauth_development_origins": ["http://a.example:3000"]}, "list local origins"),
     Case("origin with a path", {"django_app_oauth_development_origins": ["http://localhost:3000/"]}, "local origins"),

@@ -79,9 +79,9 @@ for name, accepted in {"broker": broker, "database": database, "admin": admin, "
         if not accepted(given["pairs"][name]["present"]):
             problems.append(f"The new secret is refused: {name}")
 # A host that never ran with the former key has it from nobody.
-handed = Path(os.environ["CREDENTIALS_DIRECTORY"], "DJANGO_SECRET_KEY_FALLBACKS").read_text(encoding="utf-8").splitlines()
+handed = Path(os.environ["CREDENTIALS_DIRECTORY"], "DJANGO_SECRET_KEY_FALLBACKS").read_text(encoding="utf-8")
 former = given["pairs"].get("secret_key", {}).get("former")
-if former in handed and former not in settings.SECRET_KEY_FALLBACKS:
+if former in handed.splitlines() and former not in settings.SECRET_KEY_FALLBACKS:
     problems.append("The project doesn't read DJANGO_SECRET_KEY_FALLBACKS, so all sessions have ended: secret_key")
 if given["keys"] and published() != kids(given["keys"]):
     problems.append("The project doesn't read OIDC_RSA_PRIVATE_KEY and OIDC_RSA_PRIVATE_KEYS_INACTIVE: oidc")
