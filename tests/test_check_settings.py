@@ -114,6 +114,37 @@ CASES = [
 ]
 
 
+OVERRIDDEN = {
+    "DJANGO_SETTINGS_MODULE": "inventory_settings",
+    "PROJECT_SETTINGS_MODULE": "shop.settings",
+    "PYTHONPATH": str(ROOT / "roles/django_app/files"),
+    "DJANGO_SECRET_KEY": GIVEN,
+    "DJANGO_DEBUG": "false",
+    "DJANGO_ALLOWED_HOSTS": "localhost",
+    "DATABASE_URL": "sqlite://:memory:",
+    "CELERY_BROKER_URL": "pyamqp://shop:a-password@127.0.0.1/shop",
+}
+JWT = "SIMPLE_JWT = {'SIGNING_KEY': SECRET_KEY, 'ALGORITHM': 'HS256'}\n"
+CELERY = "from celery import Celery\napp = Celery('shop')\napp.conf.{} = 'redis://localhost'\napp.set_default()\n"
+CASES += [
+    Case("startproject under the inventory's settings", STARTPROJECT, OVERRIDDEN),
+    Case(
+        "a copy of a key that was replaced",
+        STARTPROJECT + JWT,
+        OVERRIDDEN,
+        ("The project's own SECRET_KEY, which the inventory replaced, is still in SIMPLE_JWT['SIGNING_KEY']; let its",),
+    ),
+    Case("a copy of a key that was read", OTHER_NAMES + JWT, OVERRIDDEN),
+    Case("another broker", STARTPROJECT + CELERY.format("broker_url"), OVERRIDDEN),
+    Case(
+        "another broker for what is sent",
+        STARTPROJECT + CELERY.format("broker_write_url"),
+        OVERRIDDEN,
+        ("Celery would talk to localhost, not to the broker of the inventory; remove broker_write_url",),
+    ),
+]
+
+
 def ask(case: Case, folder: Path) -> subprocess.CompletedProcess[str]:
     for name in ("release/shop", "credentials", "state"):
         (folder / name).mkdir(parents=True)

@@ -1,8 +1,9 @@
 """Compare the settings that a release loads with the inventory; run by manage.py shell. Prints one JSON line.
 
 Standard input: JSON with debug (bool), allowed_hosts (list of texts), modules (names of what the services import) and
-admin (user, email, fields; no user: none is created), as the inventory has them. Output: refused and warnings, lists of
-sentences; the second is what "check --deploy" warns of. No secret is printed.
+admin (user, email, fields; no user: none is created), as the inventory has them. Output: refused, warnings and changes,
+lists of sentences; the second is what "check --deploy" warns of, the third what the inventory replaced in the settings.
+No secret is printed.
 """
 
 import importlib
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -21,6 +23,8 @@ from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.http.request import validate_host
 
 SOURCE = Path.cwd()
+# A shorter text may be part of another one by chance.
+SHORTEST = 8
 
 
 def source_files() -> Iterator[Path]:
@@ -49,7 +53,7 @@ def given_secrets() -> set[str]:
 
 def name_read(setting: str) -> str:
     """Return the variable from which the project's settings take a setting, as far as their text tells."""
-    package = settings.SETTINGS_MODULE.split(".")[0]
+    package = os.environ.get("PROJECT_SETTINGS_MODULE", settings.SETTINGS_MODULE).split(".")[0]
     paths = {
         Path(getattr(module, "__file__", None) or "/")
         for name, module in sys.modules.items()
@@ -96,6 +100,54 @@ def problems(debug: bool, allowed_hosts: list[str]) -> Iterator[str]:
         if problem:
             advice = to_do("SECRET_KEY", "'{{ django_app_secret_key }}'", "django_app_credentials")
             yield f"{name} {problem}; {advice}"
+
+
+def remains(value: object, secret: str, name: str) -> Iterator[str]:
+    """Yield where a secret is in a setting, and in what the setting holds."""
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, str) and (value == secret or (len(secret) >= SHORTEST and secret in value)):
+        yield name
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from remains(part, secret, f"{name}[{key!r}]")
+    elif isinstance(value, list | tuple | set):
+        for part in value:
+            yield from remains(part, secret, name)
+
+
+def remaining_problems() -> Iterator[str]:
+    """Yield one sentence for each setting that still has a secret which the inventory has replaced elsewhere."""
+    for origin, secret in getattr(sys.modules.get("inventory_settings"), "replaced", {}).items():
+        found = {
+            where
+            for name in dir(settings)
+            if name.isupper()
+            for where in remains(getattr(settings, name), secret, name)
+        }
+        if found:
+            yield (
+                f"The project's own {origin}, which the inventory replaced, is still in {', '.join(sorted(found))}; "
+                "let its settings read it from the environment, under a name that django_app_credentials gives."
+            )
+
+
+def broker_problems() -> Iterator[str]:
+    """Yield a sentence if Celery would talk to another broker than the inventory's."""
+    wanted = os.environ.get("CELERY_BROKER_URL")
+    if not wanted or "celery" not in sys.modules:
+        return
+    from celery import current_app
+
+    for name in ("broker_write_url", "broker_read_url"):
+        theirs = getattr(current_app.conf, name)
+        if theirs != wanted:
+            host = urlsplit(str(theirs)).hostname
+            yield (
+                f"Celery would talk to {host}, not to the broker of the inventory; remove {name} where the project "
+                "configures its Celery app."
+            )
+            return
 
 
 def import_problems(modules: list[str]) -> Iterator[str]:
@@ -153,7 +205,10 @@ given = json.load(sys.stdin)
 found = [message for message in checks.run_checks(include_deployment_checks=True) if not message.is_silenced()]
 refused = list(problems(given["debug"], given["allowed_hosts"]))
 refused += import_problems(given.get("modules", []))
+refused += [*remaining_problems(), *broker_problems()]
 if given.get("admin", {}).get("user"):
     refused += user_problems(**given["admin"])
 refused += [str(message).strip() for message in found if message.is_serious()]
-print(json.dumps({"refused": refused, "warnings": [str(message) for message in found if not message.is_serious()]}))
+warnings = [str(message) for message in found if not message.is_serious()]
+changes = getattr(sys.modules.get("inventory_settings"), "changes", [])
+print(json.dumps({"refused": refused, "warnings": warnings, "changes": changes}))

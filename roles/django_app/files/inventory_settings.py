@@ -1,0 +1,185 @@
+"""The settings of the project, made as the inventory says; DJANGO_SETTINGS_MODULE of the processes on the host.
+
+The project's own module, named in PROJECT_SETTINGS_MODULE, finds what the inventory says in its environment when it is
+imported. What it loads otherwise is replaced afterwards. `changes` has a line for each; `replaced` the secrets that
+must be nowhere in the settings any more, by the setting that had them.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+RELEASE = Path.cwd()
+STATE = Path(os.environ.get("STATE_DIRECTORY") or RELEASE)
+# What a project says of a connection, wherever the database is.
+KEPT = ("ATOMIC_REQUESTS", "AUTOCOMMIT", "CONN_HEALTH_CHECKS", "CONN_MAX_AGE", "TEST", "TIME_ZONE")
+
+changes: list[str] = []
+replaced: dict[str, str] = {}
+
+
+def given(name: str) -> str:
+    """Return a variable, or a credential that stays in its file."""
+    if name not in os.environ and "CREDENTIALS_DIRECTORY" in os.environ:
+        path = Path(os.environ["CREDENTIALS_DIRECTORY"], name)
+        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    return os.environ.get(name, "")
+
+
+def listed(name: str) -> list[str]:
+    """Return the parts of a variable with commas."""
+    return [part for part in given(name).split(",") if part]
+
+
+def on(name: str) -> bool:
+    """Return a switch."""
+    return given(name) == "true"
+
+
+def load(name: str) -> dict[str, Any]:
+    """Return the project's settings; what it can't load ends the process with one sentence."""
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:  # whatever a project's own code may raise
+        frames = traceback.extract_tb(error.__traceback__)
+        project = [frame for frame in frames if Path(frame.filename).is_relative_to(RELEASE)]
+        last = [frame for frame in project or frames if "/.venv/" not in frame.filename][-1]
+        where = f"{last.filename}, line {last.lineno}"
+        sys.exit(
+            f"The settings {name} can't be loaded ({where}): {type(error).__name__}: {error}; set what they need in "
+            "django_app_environment, or in django_app_credentials if it is secret."
+        )
+    return {setting: value for setting, value in vars(module).items() if setting.isupper()}
+
+
+def database(url: str, theirs: dict[str, Any]) -> dict[str, Any]:
+    """Return the project's connection, led to where the URL says."""
+    kind, engine = ("sqlite", "sqlite3") if url.startswith("sqlite:") else ("postg", "postgresql")
+    ours: dict[str, Any] = {"HOST": "", "PORT": "", "USER": "", "PASSWORD": ""}
+    options: dict[str, Any] = {}
+    if url == "sqlite://:memory:":
+        ours["NAME"] = ":memory:"
+    else:
+        parts = urlsplit(url)
+        options = {key: int(value) if value.isdecimal() else value for key, value in parse_qsl(parts.query)}
+        ours |= {"NAME": unquote(parts.path[1:]), "HOST": unquote(parts.hostname or ""), "PORT": str(parts.port or "")}
+        ours |= {"USER": unquote(parts.username or ""), "PASSWORD": unquote(parts.password or "")}
+    # PostGIS, an engine that counts queries: the project's choice, if it is for the same server.
+    same = any(word in theirs.get("ENGINE", "") for word in (kind, "spatialite" if kind == "sqlite" else kind))
+    base = theirs if same else {key: value for key, value in theirs.items() if key in KEPT}
+    options = (base.get("OPTIONS") or {}) | options
+    if kind == "sqlite":
+        from django import VERSION
+
+        # Several processes write to one file.
+        options.setdefault("timeout", 20)
+        if VERSION >= (5, 1):
+            options.setdefault("transaction_mode", "IMMEDIATE")
+            options.setdefault("init_command", "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
+    return {"ENGINE": f"django.db.backends.{engine}"} | base | ours | {"OPTIONS": options}
+
+
+def logging_to_journal(theirs: dict[str, Any], level: str) -> dict[str, Any]:
+    """Return the project's logging, of which the journal gets all that ends in the root logger or in a file."""
+    config = {"version": 1, "disable_existing_loggers": False} | theirs
+    handlers = {name: dict(handler) for name, handler in config.get("handlers", {}).items()}
+    for handler in handlers.values():
+        # Nothing else than the folder for state can be written to.
+        if "filename" in handler and not Path(handler["filename"]).is_relative_to(STATE):
+            common = {key: handler[key] for key in ("level", "formatter", "filters") if key in handler}
+            handler.clear()
+            handler |= common | {"class": "logging.StreamHandler"}
+    root = {"level": level, "handlers": []} | (config.get("root") or config.get("loggers", {}).get("") or {})
+    heard = any("Stream" in str(handlers.get(name, {}).get("class")) for name in root["handlers"])
+    if heard and handlers == config["handlers"]:
+        return theirs
+    if not heard:
+        handlers["journal"] = {"class": "logging.StreamHandler", "formatter": "journal"}
+        root["handlers"] = [*root["handlers"], "journal"]
+        line = {"format": "[%(levelname)s/%(processName)s] %(name)s: %(message)s"}
+        config["formatters"] = config.get("formatters", {}) | {"journal": line}
+    loggers = {name: logger for name, logger in config.get("loggers", {}).items() if name}
+    return config | {"handlers": handlers, "root": root, "loggers": loggers}
+
+
+def folder(theirs: dict[str, Any], name: str, within: Path, default: Path) -> dict[str, Any]:
+    """Return a folder where the app may have it."""
+    path = Path(str(theirs.get(name) or "/"))
+    return {} if path.is_relative_to(within) and path != within else {name: str(default)}
+
+
+def wanted(theirs: dict[str, Any]) -> dict[str, Any]:
+    """Return what the inventory says, in settings."""
+    databases = theirs.get("DATABASES") or {}
+    ours: dict[str, Any] = {
+        "SECRET_KEY": given("DJANGO_SECRET_KEY"),
+        "SECRET_KEY_FALLBACKS": given("DJANGO_SECRET_KEY_FALLBACKS").splitlines(),
+        "DEBUG": on("DJANGO_DEBUG"),
+        "ALLOWED_HOSTS": listed("DJANGO_ALLOWED_HOSTS"),
+        "DATABASES": databases | {"default": database(given("DATABASE_URL"), databases.get("default") or {})},
+        "LOGGING": logging_to_journal(theirs.get("LOGGING") or {}, given("DJANGO_LOG_LEVEL") or "INFO"),
+    }
+    if listed("DJANGO_CSRF_TRUSTED_ORIGINS"):
+        ours["CSRF_TRUSTED_ORIGINS"] = listed("DJANGO_CSRF_TRUSTED_ORIGINS")
+    apps = list(theirs.get("INSTALLED_APPS", []))
+    if not any(app.split(".")[0] == "django_celery_beat" for app in apps):
+        ours["INSTALLED_APPS"] = [*apps, "django_celery_beat"]
+    ours |= folder(theirs, "STATIC_ROOT", RELEASE, RELEASE / "staticfiles")
+    if theirs.get("MEDIA_ROOT"):
+        ours |= folder(theirs, "MEDIA_ROOT", STATE, STATE / "media")
+    if on("DJANGO_SERVED_OVER_TLS"):
+        ours |= {
+            "SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https"),
+            "SECURE_SSL_REDIRECT": True,
+            "SESSION_COOKIE_SECURE": True,
+            "CSRF_COOKIE_SECURE": True,
+            "SECURE_HSTS_SECONDS": int(given("DJANGO_HSTS_SECONDS") or 0),
+            "SECURE_HSTS_INCLUDE_SUBDOMAINS": on("DJANGO_HSTS_SUBDOMAINS"),
+            "SECURE_HSTS_PRELOAD": on("DJANGO_HSTS_PRELOAD"),
+        }
+    elif theirs.get("SECURE_SSL_REDIRECT"):
+        ours["SECURE_SSL_REDIRECT"] = False  # nothing would answer there
+    return ours
+
+
+def compare(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """Note what is replaced, without secrets."""
+    for name, value in ours.items():
+        before = theirs.get(name)
+        if before == value or (not before and not value):
+            continue
+        if name == "SECRET_KEY" and before:
+            replaced[name] = str(before)
+            changes.append("SECRET_KEY: replaced")
+        elif name == "DATABASES":
+            old, new = (before or {}).get("default") or {}, value["default"]
+            if old.get("PASSWORD") and old["PASSWORD"] != new["PASSWORD"]:
+                replaced["DATABASES['default']['PASSWORD']"] = str(old["PASSWORD"])
+            keys = [key for key, now in new.items() if (old.get(key) or "") != (now or "")]
+            changes.append(f"DATABASES['default']: {', '.join(keys)}")
+        elif name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "LOGGING"):
+            changes.append(f"{name}: set")
+        elif name == "INSTALLED_APPS":
+            changes.append("INSTALLED_APPS: django_celery_beat added")
+        else:
+            changes.append(f"{name}: {value!r}, not {before!r}")
+
+
+def apply() -> dict[str, Any]:
+    """Return the settings of the project and those of the inventory over them."""
+    # Under the names that most projects read, so that what they derive from them is right. Others are given by
+    # django_app_environment and django_app_credentials.
+    os.environ.setdefault("SECRET_KEY", given("DJANGO_SECRET_KEY"))
+    os.environ.setdefault("DEBUG", "1" if on("DJANGO_DEBUG") else "0")
+    os.environ.setdefault("ALLOWED_HOSTS", given("DJANGO_ALLOWED_HOSTS"))
+    theirs = load(os.environ["PROJECT_SETTINGS_MODULE"])
+    ours = wanted(theirs)
+    compare(theirs, ours)
+    return theirs | ours
+
+
+globals().update(apply())

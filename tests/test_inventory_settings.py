@@ -1,0 +1,166 @@
+"""The settings module around a project's own: what the inventory says holds, and nothing else is lost."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from project import ROOT
+
+FILES = ROOT / "roles/django_app/files"
+KEY = "of-the-inventory-4Yw0hQ7sVtP1xZr9LkM3nB8cD2fG6jH5aE"
+DATABASE = "postgres://shop:new%40password@db.example.org:5433/shop?sslmode=require"
+# As `django-admin startproject` writes it, with the tutorial's lines.
+STARTPROJECT = """
+from pathlib import Path
+BASE_DIR = Path(__file__).resolve().parent.parent
+SECRET_KEY = "django-insecure-3#k0-uj"
+DEBUG = True
+ALLOWED_HOSTS = []
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
+STATIC_URL = "static/"
+"""
+# Names that aren't ours, and a list that depends on one of them.
+DERIVED = """
+import os
+DEBUG = bool(int(os.environ.get("DEBUG", "1")))
+SECRET_KEY = os.environ["SECRET_KEY"]
+ALLOWED_HOSTS = os.environ["ALLOWED_HOSTS"].split(",")
+INSTALLED_APPS = ["django_celery_beat"] + (["debug_toolbar"] if DEBUG else [])
+SIMPLE_JWT = {"SIGNING_KEY": SECRET_KEY}
+"""
+POSTGIS = """
+DATABASES = {
+    "default": {
+        "ENGINE": "django.contrib.gis.db.backends.postgis", "NAME": "dev", "PASSWORD": "dev-password",
+        "ATOMIC_REQUESTS": True, "OPTIONS": {"application_name": "shop"},
+    },
+    "replica": {"ENGINE": "django.db.backends.postgresql", "NAME": "other"},
+}
+"""
+
+
+def loaded(folder: Path, code: str, **environment: str) -> Any:
+    """Return settings, changes and replaced of a project with these settings, or what it ended with."""
+    (folder / "shop").mkdir()
+    (folder / "shop/settings.py").write_text(code, encoding="utf-8")
+    print_all = (
+        "import json, inventory_settings as s\n"
+        "names = {name: value for name, value in vars(s).items() if name.isupper()}\n"
+        "print(json.dumps([names, s.changes, s.replaced], default=str))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", print_all],
+        cwd=folder,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{FILES}:{folder}",
+            "PROJECT_SETTINGS_MODULE": "shop.settings",
+            "DJANGO_SECRET_KEY": KEY,
+            "DJANGO_SECRET_KEY_FALLBACKS": "former-key",
+            "DJANGO_DEBUG": "false",
+            "DJANGO_ALLOWED_HOSTS": "id.example.org,localhost",
+            "DATABASE_URL": "sqlite:////var/lib/shop/db.sqlite3",
+            "STATE_DIRECTORY": "/var/lib/shop",
+        }
+        | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return json.loads(result.stdout) if result.returncode == 0 else result.stderr
+
+
+def test_a_project_for_development_becomes_one_for_a_server(tmp_path: Path) -> None:
+    settings, changes, replaced = loaded(tmp_path, STARTPROJECT)
+    assert (settings["SECRET_KEY"], settings["SECRET_KEY_FALLBACKS"]) == (KEY, ["former-key"])
+    assert (settings["DEBUG"], settings["ALLOWED_HOSTS"]) == (False, ["id.example.org", "localhost"])
+    database = settings["DATABASES"]["default"]
+    assert (database["ENGINE"], database["NAME"]) == ("django.db.backends.sqlite3", "/var/lib/shop/db.sqlite3")
+    assert database["OPTIONS"]["timeout"] == 20
+    assert settings["STATIC_ROOT"] == str(tmp_path / "staticfiles")
+    assert settings["INSTALLED_APPS"][-1] == "django_celery_beat"
+    assert settings["LOGGING"]["root"] == {"level": "INFO", "handlers": ["journal"]}
+    assert settings["STATIC_URL"] == "static/"
+    assert "DEBUG: False, not True" in changes
+    assert replaced == {"SECRET_KEY": "django-insecure-3#k0-uj"}
+    assert not any("insecure" in line or KEY in line for line in changes)
+
+
+def test_what_depends_on_settings_is_derived_from_the_inventory(tmp_path: Path) -> None:
+    settings, changes, replaced = loaded(tmp_path, DERIVED)
+    assert settings["INSTALLED_APPS"] == ["django_celery_beat"]
+    assert settings["SIMPLE_JWT"] == {"SIGNING_KEY": KEY}
+    assert replaced == {}
+    assert not any(line.startswith(("SECRET_KEY:", "DEBUG", "ALLOWED", "INSTALLED")) for line in changes)
+
+
+def test_databases_are_merged(tmp_path: Path) -> None:
+    settings, changes, replaced = loaded(tmp_path, POSTGIS, DATABASE_URL=DATABASE)
+    assert settings["DATABASES"]["replica"]["NAME"] == "other"
+    assert settings["DATABASES"]["default"] == {
+        "ENGINE": "django.contrib.gis.db.backends.postgis",
+        "NAME": "shop",
+        "USER": "shop",
+        "PASSWORD": "new@password",
+        "HOST": "db.example.org",
+        "PORT": "5433",
+        "ATOMIC_REQUESTS": True,
+        "OPTIONS": {"application_name": "shop", "sslmode": "require"},
+    }
+    assert replaced == {"DATABASES['default']['PASSWORD']": "dev-password"}
+    assert "password" not in str(changes)
+
+
+def test_another_engine_keeps_what_is_said_of_connections(tmp_path: Path) -> None:
+    code = STARTPROJECT + "DATABASES['default'] |= {'CONN_MAX_AGE': 60, 'OPTIONS': {'timeout': 5}}\n"
+    database = loaded(tmp_path, code, DATABASE_URL=DATABASE)[0]["DATABASES"]["default"]
+    assert (database["ENGINE"], database["CONN_MAX_AGE"]) == ("django.db.backends.postgresql", 60)
+    assert database["OPTIONS"] == {"sslmode": "require"}
+
+
+@pytest.mark.parametrize("tls", ["true", "false"])
+def test_tls(tls: str, tmp_path: Path) -> None:
+    code = STARTPROJECT + "SECURE_SSL_REDIRECT = True\n"
+    settings = loaded(tmp_path, code, DJANGO_SERVED_OVER_TLS=tls, DJANGO_HSTS_SECONDS="60")[0]
+    assert settings["SECURE_SSL_REDIRECT"] is (tls == "true")
+    if tls == "true":
+        assert settings["SECURE_PROXY_SSL_HEADER"] == ["HTTP_X_FORWARDED_PROTO", "https"]
+        assert (settings["SESSION_COOKIE_SECURE"], settings["CSRF_COOKIE_SECURE"]) == (True, True)
+        assert settings["SECURE_HSTS_SECONDS"] == 60
+
+
+def test_log_files_go_to_the_journal_and_uploads_to_the_state(tmp_path: Path) -> None:
+    code = """
+MEDIA_ROOT = "/srv/media"
+STATIC_ROOT = "/srv/static"
+LOGGING = {
+    "version": 1,
+    "formatters": {"short": {"format": "%(message)s"}},
+    "handlers": {
+        "file": {"class": "logging.FileHandler", "filename": "/var/log/shop.log", "formatter": "short"},
+        "own": {"class": "logging.FileHandler", "filename": "/var/lib/shop/shop.log"},
+    },
+    "loggers": {"": {"handlers": ["own"], "level": "ERROR"}, "shop": {"handlers": ["file"]}},
+}
+"""
+    settings = loaded(tmp_path, code)[0]
+    assert settings["MEDIA_ROOT"] == "/var/lib/shop/media"
+    assert settings["STATIC_ROOT"] == str(tmp_path / "staticfiles")
+    logging = settings["LOGGING"]
+    assert logging["handlers"]["file"] == {"class": "logging.StreamHandler", "formatter": "short"}
+    assert logging["handlers"]["own"]["filename"] == "/var/lib/shop/shop.log"
+    assert logging["root"] == {"level": "ERROR", "handlers": ["own", "journal"]}
+    assert list(logging["loggers"]) == ["shop"]
+
+
+def test_what_cant_be_loaded_is_told_in_one_sentence(tmp_path: Path) -> None:
+    words = loaded(tmp_path, 'import os\nKEY = os.environ["STRIPE_KEY"]\n')
+    assert "settings.py, line 2): KeyError: 'STRIPE_KEY'; set what they need in django_app_environment, or" in words
+    assert "Traceback" not in words
