@@ -151,6 +151,7 @@ ACCEPTED = [
         },
     ),
     Case("no first administrator", {"django_app_admin_user": ""}),
+    Case("no fixture", {"periodic_tasks_fixture": ""}),
     Case(
         "a project in src, locked by uv",
         OWN_SOURCE

@@ -17,6 +17,8 @@ def fixture_problems(fixture: str, source: str, python_path: Iterable[str] = ())
     one of its folders in `python_path`, must belong to a function with a task decorator. Names of other packages
     can't be known here; the loader on the host checks.
     """
+    if not fixture:
+        return []  # the app's own schedule stays
     path = Path(fixture)
     if not path.is_file():
         return [f"The fixture {fixture} does not exist; set periodic_tasks_fixture to a file on the controller."]
