@@ -16,6 +16,7 @@ class TutorialConfig(AppConfig):
         # Only now are the models loaded.
         from oauth2_provider.models import get_application_model
 
+        from tutorial import audit
         from tutorial.client_secrets import validate_client_secret
         from tutorial.migrations._triggers import drop_triggers
         from tutorial.oauth.origins import is_allowed
@@ -26,6 +27,7 @@ class TutorialConfig(AppConfig):
         pre_migrate.connect(drop_triggers, sender=toolkit)
         post_migrate.connect(ensure_indexes, sender=toolkit)
         check_request_enabled.connect(is_allowed)
+        audit.connect()
         # The one place that the Admin, the toolkit's own pages and `createapplication` have in common.
         # It isn't part of the fields' migration state.
         application = get_application_model()._meta

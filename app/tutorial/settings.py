@@ -93,6 +93,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "tutorial.audit.middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -249,6 +250,13 @@ def _stderr_is_the_journal() -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
 
+# Who did what (see audit.py): in the journal under an identifier of its own, if one is given.
+_audit: dict[str, Any] = {"class": "logging.StreamHandler"}
+AUDIT_IDENTIFIER = env.str("DJANGO_AUDIT_IDENTIFIER", "")
+if AUDIT_IDENTIFIER and Path("/dev/log").exists():
+    _audit = {"class": "logging.handlers.SysLogHandler", "address": "/dev/log", "facility": "authpriv"}
+    _audit["."] = {"ident": f"{AUDIT_IDENTIFIER}: ", "append_nul": False}
+
 # The journal has its own timestamps.
 _time = "" if _stderr_is_the_journal() else "%(asctime)s: "
 
@@ -257,12 +265,13 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": f"[{_time}%(levelname)s/%(processName)s] %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}, "audit": _audit},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # One level and one handler for all; Django's own would beat them for its lines.
     "loggers": {
         name: {"handlers": [], "level": "NOTSET", "propagate": True} for name in ("django", "django.server")
     }
+    | {"tutorial.audit": {"handlers": ["audit"], "level": "INFO", "propagate": False}}
     # While debugging it would show tokens.
     | {"oauthlib": {"level": max(LOG_LEVEL, logging.INFO)}},
 }

@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.generic import TemplateView
 
 from tutorial.oauth.authorization import AuthorizationView
+from tutorial.oauth.authorized import AuthorizedApplicationsView
 from tutorial.oauth.concurrency import TokenView
 from tutorial.oauth.openid import LogoutView as OpenIDLogoutView
 from tutorial.views import ApiHello, LoginView, healthz
@@ -14,6 +15,7 @@ urlpatterns = [
     path("", TemplateView.as_view(template_name="tutorial/index.html"), name="index"),
     path("admin/", admin.site.urls),
     path("accounts/login/", LoginView.as_view(), name="login"),
+    path("accounts/applications/", AuthorizedApplicationsView.as_view(), name="authorized-applications"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("", include("tutorial.oauth.metadata")),
     # Of the issuer https://HOST; those of https://HOST/o are below.

@@ -22,6 +22,7 @@ from oauth2_provider.oauth2_validators import OAuth2Validator as ToolkitValidato
 from oauthlib.common import Request
 from oauthlib.oauth2 import InvalidGrantError
 
+from tutorial import audit
 from tutorial.oauth import device
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,10 @@ class OAuth2Validator(ToolkitValidator):
             used = [token.revoked for token in tokens.select_for_update() if token.revoked]
             if any(moment > timezone.now() - SAME_MOMENT for moment in used):
                 return False
-            return bool(super().validate_refresh_token(refresh_token, client, request, *args))
+            good = bool(super().validate_refresh_token(refresh_token, client, request, *args))
+        if used and not good:
+            audit.record("refresh token used again", client=getattr(client, "client_id", None))
+        return good
 
     def _save_bearer_token(
         self, token: dict[str, Any], request: Request, *args: object, **kwargs: object
