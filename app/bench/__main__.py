@@ -215,6 +215,19 @@ def requests(places: dict[str, Engine]) -> None:
         row(engine, "one round", "with indexes", f"{ours:.1f}", f"{ours / slow:.1f}")
 
 
+def logins(places: dict[str, Engine]) -> None:
+    """Log-ins by the form, in one process."""
+    head("Log-ins", "engine", "password", "log-ins per CPU second")
+    for engine, place in places.items():
+        place.create("web")
+        place.run("web", "fill", "live", "1000")
+        for hasher in (
+            "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+            "tutorial.passwords.PasswordHasher",
+        ):
+            row(engine, hasher, f"{place.run('web', 'logins', hasher)['rate']:.1f}")
+
+
 def schedule(places: dict[str, Engine], seconds: int) -> None:
     """Beat without a worker, beside a sleeper."""
     title = f"Schedule: lateness of an interval of {EVERY} s, in ms"
@@ -269,6 +282,7 @@ def main() -> None:
             backlog(places, arguments.backlog, arguments.toolkit_up_to)
         if not arguments.no_requests:
             requests(places)
+            logins(places)
         if arguments.schedule:
             schedule(places, arguments.schedule)
 

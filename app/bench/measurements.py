@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.core.management import call_command
 from django.core.management.color import no_style
 from django.db import connection
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from oauth2_provider import models as toolkit
@@ -184,6 +185,23 @@ def requests(hasher: str) -> Result:
             raise SystemExit(response.text)
         count += 1
     return {"rate": count / (time.perf_counter() - begin)}
+
+
+def logins(hasher: str) -> Result:
+    """Return how many log-ins one process does in a CPU second, with the class of a hasher."""
+    with override_settings(PASSWORD_HASHERS=[hasher]):
+        password = make_password("correct horse")
+        get_user_model().objects.update_or_create(username="bench", defaults={"password": password})
+        count, begin = -3, cpu()  # the first three warm up
+        while count < 5 or cpu() - begin < SECONDS:
+            if count == 0:
+                begin = cpu()
+            client = Client(headers={"Host": "localhost"})
+            form = {"username": "bench", "password": "correct horse"}
+            if (response := client.post("/accounts/login/", form)).status_code != 302:
+                raise SystemExit(response.text)
+            count += 1
+        return {"rate": count / (cpu() - begin)}
 
 
 def schedule(steady: str) -> Result:

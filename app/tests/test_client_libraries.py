@@ -34,7 +34,7 @@ def without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def register(**fields: str) -> Application:
     # Not by the tests' own hasher, which the server doesn't know.
-    password = make_password("correct horse", hasher="pbkdf2_sha256")
+    password = make_password("correct horse", hasher="argon2")
     user = User.objects.create(username="someone", password=password)
     secret = SECRET if fields["client_type"] == "confidential" else ""
     return Application.objects.create(client_id="an-id", client_secret=secret, user=user, **fields)

@@ -15,8 +15,6 @@ from oauth2_provider.models import Application
 
 from tutorial.client_secrets import validate_client_secret
 
-from .conftest import Run
-
 WEAK = "correct-horse"
 
 
@@ -59,21 +57,6 @@ def test_secret_stored_slowly_still_opens(client: Client, hasher: str) -> None:
     assert application.client_secret.startswith(hasher)
     assert ask(client, secret) == 200
     assert ask(client, "wrong") == 401
-
-
-SHOW_PASSWORD = """
-import django; django.setup()
-from django.contrib.auth.hashers import make_password
-print(make_password("x"))
-"""
-
-
-def test_passwords_keep_djangos_hasher(run: Run) -> None:
-    result = run("-c", SHOW_PASSWORD, DJANGO_SETTINGS_MODULE="tutorial.settings")
-
-    algorithm, iterations, *_ = result.stdout.split("$")
-    assert algorithm == "pbkdf2_sha256"
-    assert int(iterations) >= 1_000_000
 
 
 @pytest.mark.parametrize("secret", [WEAK, "correct horse battery staple and so on", "abc" * 30, "x" * 200])

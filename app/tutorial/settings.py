@@ -144,8 +144,13 @@ else:
 
 LOGIN_REDIRECT_URL = "index"
 LOGOUT_REDIRECT_URL = "index"
-# Django's own for passwords, the first for new ones; the last is for clients' secrets only.
-PASSWORD_HASHERS = [*global_settings.PASSWORD_HASHERS, "tutorial.client_secrets.ClientSecretHasher"]
+# The first for new passwords; Django's own for older ones, which are replaced at log-in; the last is for
+# clients' secrets only.
+PASSWORD_HASHERS = [
+    "tutorial.passwords.PasswordHasher",
+    *(name for name in global_settings.PASSWORD_HASHERS if "Argon2" not in name),
+    "tutorial.client_secrets.ClientSecretHasher",
+]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
