@@ -15,12 +15,12 @@ endif
 
 locks := requirements.txt $(wildcard app/requirements.txt app/requirements-dev.txt)
 
-.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted upgrade debian-upgrade cluster foreign machine bench setup packages lock clean
+.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted upgrade debian-upgrade cluster front foreign machine bench setup packages lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand --tabs=12
 
-demo: setup ## provision a disposable host and show its tokens being cleared (DEMO_DEBIAN=13, DEMO_PORT=8080)
+demo: setup ## provision a disposable host and show its tokens being cleared (DEMO_DEBIAN=13, DEMO_PORT=8080, DEMO_HTTPS_PORT=8444)
 	molecule/shared/demo.sh
 
 down: setup ## remove the demo host
@@ -65,6 +65,9 @@ debian-upgrade: setup ## hosts become Debian 13 in place: by the playbook, cut o
 
 cluster: setup ## one installation on three hosts, with PostgreSQL; what its operators do
 	molecule/shared/test.sh cluster
+
+front: setup ## nginx and certificates in front, with an authority for tests
+	molecule/shared/test.sh front
 
 foreign: setup ## hosts that belong to others too, and hardened ones: refusals, first deployments that fail, and what works
 	molecule/shared/test.sh foreign

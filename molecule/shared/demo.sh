@@ -14,6 +14,7 @@ ssh -F .hosts/demo.ssh demo sudo timeout 25 \
 cat <<END
 
 Admin:     http://localhost:${DEMO_PORT:-8000}/admin/
+           https://localhost:${DEMO_HTTPS_PORT:-8443}/admin/ with a self-signed certificate
 Login:     admin
 Password:  inventory/demo/credentials/admin_password.txt
 Shell:     ssh -F .hosts/demo.ssh demo
