@@ -20,3 +20,6 @@ DATABASES["postgresql"] = {  # noqa: F405  # from the line with the star
     "NAME": "postgres",
     "USER": "app",
 }
+
+# Tests change the toolkit's settings, which its views would otherwise read once for all.
+OAUTH2_PROVIDER["ALWAYS_RELOAD_OAUTHLIB_CORE"] = True  # noqa: F405  # as above

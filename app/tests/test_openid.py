@@ -59,7 +59,7 @@ def keys(settings_with: Settings, settings: DjangoSettings) -> Keys:
         found = settings_with(
             OIDC_RSA_PRIVATE_KEY=signing, OIDC_RSA_PRIVATE_KEYS_INACTIVE="\n".join(published)
         )
-        settings.OAUTH2_PROVIDER = found["OAUTH2_PROVIDER"]
+        settings.OAUTH2_PROVIDER = found["OAUTH2_PROVIDER"] | {"ALWAYS_RELOAD_OAUTHLIB_CORE": True}
 
     return keys
 
