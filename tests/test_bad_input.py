@@ -616,6 +616,16 @@ REFUSED = [
         json.dumps([interval(10), task("tutorial.tasks.clear_token")]),
         "does not register; did you mean tutorial.tasks.clear_tokens?",
     ),
+    Case(
+        "fixture of a project that extends the default one",
+        OWN_SOURCE | {"django_app_settings_module": "shop.settings"},
+        "/app/tutorial/fixtures/periodic_tasks.json is not JSON (",
+        files={
+            "app/manage.py": "",
+            "app/requirements.txt": LOCK,
+            "app/tutorial/fixtures/periodic_tasks.json": "- every: 10",
+        },
+    ),
     # Hosts
     Case("Ubuntu", {"ansible_facts": facts("Ubuntu", "24")}, f"one runs Ubuntu 24 with systemd as PID 1, {MAKE_DEMO}"),
     Case("Debian 11", {"ansible_facts": facts(version="11")}, f"one runs Debian 11 with systemd as PID 1, {MAKE_DEMO}"),
