@@ -7,9 +7,5 @@ sleep 12
 wait_for tutorial-worker "$(now)" "$cleared" >/dev/null
 echo +0 >/run/chaos-clock
 ended=$(now)
-read -r began _ seconds < <(measure)
-# The restart that this takes is part of the fault.
-real_clock tutorial-beat
-seen=$(wait_for tutorial-worker "$(now)" "$cleared")
-echo "$began $seen $seconds"
+measure_until_real_clock tutorial-beat
 exit

@@ -28,12 +28,6 @@ fake_clock() {
     systemctl restart "$unit"
 }
 
-real_clock() {
-    rm "/run/systemd/system/$1.service.d/chaos.conf"
-    systemctl daemon-reload
-    systemctl restart "$1"
-}
-
 die() {
     echo "$*" >&2
     exit 1
@@ -76,6 +70,17 @@ measure() {
     done
     systemctl --quiet is-active tutorial-{web,worker,beat} rabbitmq-server || die "A service is not active"
     awk -v began="$began" -v seen="$seen" -v ended="$ended" 'BEGIN { printf "%.3f %.3f %.1f\n", began, seen, seen - ended }'
+}
+
+# Measure, and give the service the machine's clock again. The restart that this takes is part of the fault.
+measure_until_real_clock() {
+    local seconds seen
+    read -r _ _ seconds < <(measure)
+    rm "/run/systemd/system/$1.service.d/chaos.conf"
+    systemctl daemon-reload
+    systemctl restart "$1"
+    seen=$(wait_for tutorial-worker "$(now)" "$cleared")
+    echo "$began $seen $seconds"
 }
 
 began=$(now)
