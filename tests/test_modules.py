@@ -1038,7 +1038,7 @@ def test_lines_of_earlier_versions_are_replaced(tmp_path: Path) -> None:
 
 
 def test_hosts_of_one_installation_are_those_with_its_name() -> None:
-    of_installation = load_plugin("roles/common/filter_plugins/installation.py").of_installation
+    of_installation = load_plugin("roles/common/filter_plugins/fleet.py").of_installation
     hostvars = {"b": {"installation": "shop"}, "a": {}, "c": {"installation": "shop"}, "d": {"installation": ""}}
     assert of_installation(["c", "d", "a", "b"], "shop", hostvars) == ["c", "b"]
     assert of_installation(["c", "d", "a", "b"], "", hostvars) == ["d", "a"]

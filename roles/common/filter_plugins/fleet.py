@@ -1,9 +1,14 @@
-"""Jinja filters that tell proxies and web hosts of one another."""
+"""Jinja filters that tell which hosts are one installation, and proxies and web hosts of one another."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+
+def of_installation(hosts: Iterable[str], name: str, hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the hosts, in their order, whose variable `installation` has this value; none counts as the empty one."""
+    return [host for host in hosts if (hostvars[host].get("installation") or "") == name]
 
 
 def host_addresses(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], variable: str) -> list[str]:
@@ -28,4 +33,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
-        return {"host_addresses": host_addresses, "proxy_upstreams": proxy_upstreams}
+        return {
+            "host_addresses": host_addresses,
+            "of_installation": of_installation,
+            "proxy_upstreams": proxy_upstreams,
+        }
