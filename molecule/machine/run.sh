@@ -41,7 +41,7 @@ if ! [ -e "$disk.made" ]; then
         --customize-hook='chroot "$1" useradd --create-home --shell /bin/bash ansible' \
         --customize-hook='echo "ansible ALL=(ALL) NOPASSWD: ALL" >"$1/etc/sudoers.d/ansible"' \
         --customize-hook='chroot "$1" install -d -o ansible -g ansible -m 0700 /home/ansible/.ssh' \
-        --customize-hook='echo "127.0.0.1 localhost" >"$1/etc/hosts"; echo machine >"$1/etc/hostname"' \
+        --customize-hook='echo "127.0.0.1 localhost machine" >"$1/etc/hosts"; echo machine >"$1/etc/hostname"' \
         --customize-hook='printf "auto lo eth0\niface lo inet loopback\niface eth0 inet dhcp\n" >"$1/etc/network/interfaces"' \
         --customize-hook='echo "/dev/vda / ext4 defaults 0 1" >"$1/etc/fstab"' \
         "$suite" "$root"

@@ -125,7 +125,8 @@ def started_at(unit: dict[str, str]) -> float | None:
     text = unit.get("ExecMainStartTimestamp") or unit["ActiveEnterTimestamp"]
     if not text:
         return None
-    moment = datetime.strptime(text, "%a %Y-%m-%d %H:%M:%S.%f UTC")
+    # Without the day of the week, which Python reads in the host's language.
+    moment = datetime.strptime(text.partition(" ")[2], "%Y-%m-%d %H:%M:%S.%f UTC")
     return moment.replace(tzinfo=UTC).timestamp()
 
 
