@@ -98,8 +98,8 @@ lock: setup ## make the lock files anew from the *.in files
 	cd app && $(lock) requirements.in --output-file requirements.txt
 	cd app && $(lock) requirements-dev.in --output-file requirements-dev.txt
 	$(lock) requirements.in --output-file requirements.txt
-	{ echo "# The web server of projects that lock none. Made by: make lock"; \
-		sed -n '/^gunicorn==/,/[^\\]$$/p' app/requirements.txt; } >roles/django_app/files/gunicorn.txt
+	cd roles/django_app/files && $(lock) --no-deps units.in --output-file units.txt
+	cd roles/django_app/files && $(lock) poetry.in --output-file poetry.txt
 
 clean: ## remove the environment and caches
 	rm -rf .venv .hosts .ansible .mypy_cache .pytest_cache .ruff_cache

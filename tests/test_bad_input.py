@@ -85,6 +85,7 @@ LOCK = (
     f"# by uv\ndjango==5.2.1 \\\n    {HASH} \\\n    {HASH}\n    # via shop\n--index-url https://example.org/simple\n"
     f"celery==5.7.0 {HASH}\ndjango-celery-beat==2.9.0 {HASH}\n"
 )
+PLAIN = "django==5.2.1\ncelery==5.6.0\n"
 UV_LOCK = """
 requires-python = ">=3.11"
 [[package]]
@@ -107,7 +108,8 @@ source = { registry = "https://pypi.org/simple" }
 name = "shop"
 source = { editable = "." }
 """
-OWN_FILES = {"app/manage.py": "", "app/requirements.txt": LOCK}
+MANAGE = 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
+OWN_FILES = {"app/manage.py": MANAGE, "app/requirements.txt": LOCK}
 PROXY: dict[str, Any] = {"web_proxy_server_names": ["oauth.example.org"], "web_proxy_certificate": "self_signed"}
 SAME_PORT = "Two services of one would use the same port: rabbitmq_port, "
 UPGRADE = "ansible-playbook playbooks/upgrade_debian.yml --limit one"
@@ -156,15 +158,17 @@ ACCEPTED = [
         "a project in src, locked by uv",
         OWN_SOURCE
         | {
-            "django_app_lock_file": "uv.lock",
             "django_app_environment": {"PYTHONPATH": "src:/usr/lib/python3/dist-packages"},
             "periodic_tasks_fixture": "{{ inventory_dir }}/fixture.json",
         },
         files={
-            "app/manage.py": "",
+            "app/manage.py": MANAGE.replace("shop.settings", "shop.settings.dev"),
             "app/pyproject.toml": "",
             "app/uv.lock": UV_LOCK,
             "app/src/shop/tasks.py": "@shared_task\ndef tidy():\n    pass\n",
+            "app/src/shop/settings/base.py": "",
+            "app/src/shop/settings/production.py": "",
+            "app/src/shop/celery.py": "app = Celery('shop')\n",
             "fixture.json": json.dumps([interval(10), task("shop.tasks.tidy")]),
         },
     ),
@@ -215,6 +219,47 @@ ACCEPTED = [
     ),
     Case("variables of a proxy without one", {"web_proxy_server_names": ["oauth.example.org"]}),
     Case("networks to talk to", {"systemd_units_allowed_addresses": ["localhost", "192.0.2.0/24", "2001:db8::1"]}),
+]
+
+ACCEPTED += [
+    Case(
+        f"{name}, in a folder of the source",
+        OWN_SOURCE | variables,
+        files={
+            "app/backend/manage.py": MANAGE,
+            "app/backend/shop/settings.py": "",
+            "app/backend/shop/celery.py": "app = Celery('shop')\n",
+            "app/pyproject.toml": "",
+        }
+        | files,
+    )
+    for name, variables, files in (
+        (
+            "a repository with its commit",
+            {},
+            {"app/requirements.txt": f"{LOCK}thing @ git+https://example.org/thing.git@{'0a' * 20}\n"},
+        ),
+        (
+            "plain pins by a switch",
+            {"django_app_lock_needs_hashes": False},
+            {"app/requirements/production.txt": "-r base.txt\ngunicorn==23.0.0\n", "app/requirements/base.txt": PLAIN},
+        ),
+        (
+            "a lock of Poetry",
+            {"django_app_lock_extras": ["postgres"]},
+            {
+                "app/poetry.lock": '[[package]]\nname = "django"\nversion = "5.2.1"\n'
+                '[[package]]\nname = "celery"\nversion = "5.6.0"\nmarkers = "python_version >= \'3.9\'"\n'
+                '[[package]]\nname = "thing"\n[package.source]\ntype = "git"\nresolved_reference = "0a1b"\n'
+                '[metadata]\npython-versions = "^3.11"\n'
+            },
+        ),
+        (
+            "a lock of uv with a repository",
+            {},
+            {"app/uv.lock": f'{UV_LOCK}[[package]]\nname = "thing"\nsource = {{ git = "https://example.org#0a" }}\n'},
+        ),
+    )
 ]
 
 REFUSED = [
@@ -487,15 +532,63 @@ REFUSED = [
         "django_app_broker_url must begin with amqp://, amqps:// or pyamqp://",
     ),
     # Files
-    Case("source without manage.py", OWN_SOURCE, "There is no manage.py", files={"app/requirements.txt": ""}),
+    Case(
+        "source without anything",
+        OWN_SOURCE,
+        "names Django's settings (there is no manage.py); set django_app_settings_module, or django_app_source to the",
+        files={"app/requirements.txt": ""},
+    ),
+    Case("source that isn't there", OWN_SOURCE, "There is no folder ", files={"other/requirements.txt": ""}),
+    Case(
+        "two projects in one folder",
+        OWN_SOURCE,
+        "manage.py is in admin, shop of ",
+        files={"app/requirements.txt": LOCK, "app/admin/manage.py": MANAGE, "app/shop/manage.py": MANAGE},
+    ),
+    Case(
+        "project folder that isn't there",
+        OWN_SOURCE | {"django_app_project_folder": "backend"},
+        "django_app_project_folder is backend, which is no folder in ",
+        files=OWN_FILES,
+    ),
+    Case(
+        "settings that aren't there",
+        OWN_SOURCE | {"django_app_settings_module": "shop.setings"},
+        "django_app_settings_module names shop.setings, which isn't in ",
+        files=OWN_FILES | {"app/shop/settings.py": ""},
+    ),
+    Case(
+        "no Celery app",
+        OWN_SOURCE,
+        "without which nothing could run by schedule; make one as Celery's documentation says",
+        files=OWN_FILES | {"app/shop/settings.py": ""},
+    ),
+    Case(
+        "two Celery apps",
+        OWN_SOURCE,
+        "are mail.worker:app, tidy.worker:queue; set systemd_units_celery_app to one of them.",
+        files=OWN_FILES
+        | {
+            "app/shop/settings.py": "",
+            "app/mail/worker.py": "app = Celery('mail')\n",
+            "app/tidy/worker.py": "queue: Celery = celery.Celery('tidy')\n",
+        },
+    ),
+    Case(
+        "WSGI module that isn't there",
+        OWN_SOURCE | {"systemd_units_wsgi": "shop.wsgy:application"},
+        "systemd_units_wsgi names shop.wsgy, which isn't in ",
+        files=OWN_FILES
+        | {"app/shop/settings.py": "", "app/shop/celery.py": "app = Celery('shop')\n", "app/shop/wsgi.py": ""},
+    ),
     Case(
         "source without lock file",
         OWN_SOURCE,
         "set django_app_lock_file to the project's pinned",
-        files={"app/manage.py": ""},
+        files={"app/manage.py": MANAGE},
     ),
     *[
-        Case(f"lock file: {name}", OWN_SOURCE, sentence, files={"app/manage.py": "", "app/requirements.txt": text})
+        Case(f"lock file: {name}", OWN_SOURCE, sentence, files={"app/manage.py": MANAGE, "app/requirements.txt": text})
         for name, text, sentence in (
             (
                 "no hash",
@@ -509,10 +602,15 @@ REFUSED = [
             (
                 "git",
                 f"{LOCK}thing @ git+https://user:{MARK}@example.org/thing.git@0a1b\n",
-                'requirements.txt has "thing @ git+https://example.org/thing.git@0a1b", a repository, which has',
+                'requirements.txt has "thing @ git+https://example.org/thing.git@0a1b", a repository without a commit',
             ),
             ("include outside", f"{LOCK}-r ../base.txt\n", "base.txt is outside of "),
             ("include of nothing", f"{LOCK}-r base.txt\n", "There is no base.txt in "),
+            (
+                "an ancient scheduler",
+                LOCK.replace("beat==2.9.0", "beat==2.1.0"),
+                "has django-celery-beat 2.1.0, but 2.5 or newer is needed; lock a newer one, or remove it to get",
+            ),
             ("empty", "# nothing\n", "requirements.txt is empty; install needs pinned and hashed"),
             (
                 "no Celery",
@@ -525,41 +623,61 @@ REFUSED = [
                 "has Django 6.0.2, which needs Python 3.12, but the host has 3.11; take a host with Debian 13, or lock",
             ),
             ("Django 3", LOCK.replace("5.2.1", "3.2"), "has django 3.2, but 4.2 or newer is needed; lock a newer one."),
-            ("gunicorn 22", f"{LOCK}gunicorn==22.0.0 {HASH}\n", "has gunicorn 22.0.0, but 23 or newer is needed; lock"),
+            (
+                "gunicorn 22",
+                f"{LOCK}gunicorn==22.0.0 {HASH}\n",
+                "has gunicorn 22.0.0, but 23 or newer is needed; lock a newer one, or",
+            ),
         )
     ],
     Case(
         "lock file above the source",
         OWN_SOURCE | {"django_app_lock_file": "../requirements.txt"},
         "requirements.txt is outside of ",
-        files={"app/manage.py": "", "requirements.txt": LOCK},
+        files={"app/manage.py": MANAGE, "requirements.txt": LOCK},
     ),
     Case(
-        "lock file of Poetry",
-        OWN_SOURCE | {"django_app_lock_file": "poetry.lock"},
-        'which is no list of requirements; make one with "poetry export --output requirements.txt" and name that.',
-        files={"app/manage.py": "", "app/poetry.lock": ""},
+        "lock file of Pipenv",
+        OWN_SOURCE | {"django_app_lock_file": "Pipfile.lock"},
+        'which is no list of requirements; make one with "pipenv requirements --hash > requirements.txt" and',
+        files={"app/manage.py": MANAGE, "app/Pipfile.lock": ""},
+    ),
+    Case(
+        "lock file of Poetry without its project",
+        OWN_SOURCE,
+        "There is no pyproject.toml beside poetry.lock, which Poetry needs to read it; add it.",
+        files={"app/manage.py": MANAGE, "app/poetry.lock": ""},
+    ),
+    Case(
+        "folder in a lock file of Poetry",
+        OWN_SOURCE,
+        "poetry.lock has thing, a directory, which has no hash; publish it to an index of yours.",
+        files={
+            "app/manage.py": MANAGE,
+            "app/pyproject.toml": "",
+            "app/poetry.lock": '[[package]]\nname = "thing"\n[package.source]\ntype = "directory"\nurl = "lib"\n',
+        },
     ),
     Case(
         "lock file of uv without its project",
         OWN_SOURCE | {"django_app_lock_file": "uv.lock"},
         "There is no pyproject.toml beside uv.lock, which uv needs to read it; add it.",
-        files={"app/manage.py": "", "app/uv.lock": "version = 1\n"},
+        files={"app/manage.py": MANAGE, "app/uv.lock": "version = 1\n"},
     ),
     Case(
         "lock file of uv for a newer Python",
         OWN_SOURCE | {"django_app_lock_file": "uv.lock"},
         "The project needs Python >=3.12 (requires-python), but the host has 3.11; take a host with another Debian",
-        files={"app/manage.py": "", "app/pyproject.toml": "", "app/uv.lock": 'requires-python = ">=3.12"\n'},
+        files={"app/manage.py": MANAGE, "app/pyproject.toml": "", "app/uv.lock": 'requires-python = ">=3.12"\n'},
     ),
     Case(
-        "repository in a lock file of uv",
+        "folder in a lock file of uv",
         OWN_SOURCE | {"django_app_lock_file": "uv.lock"},
-        "uv.lock has thing, a repository, which has no hash; publish it to an index of yours.",
+        "uv.lock has thing, a folder, which has no hash; publish it to an index of yours.",
         files={
-            "app/manage.py": "",
+            "app/manage.py": MANAGE,
             "app/pyproject.toml": "",
-            "app/uv.lock": f'[[package]]\nname = "thing"\nsource = {{ git = "https://x:{MARK}@example.org/thing" }}\n',
+            "app/uv.lock": f'[[package]]\nname = "thing"\nsource = {{ directory = "lib/{MARK}" }}\n',
         },
     ),
     Case(
@@ -621,7 +739,7 @@ REFUSED = [
         OWN_SOURCE | {"django_app_settings_module": "shop.settings"},
         "/app/tutorial/fixtures/periodic_tasks.json is not JSON (",
         files={
-            "app/manage.py": "",
+            "app/manage.py": MANAGE,
             "app/requirements.txt": LOCK,
             "app/tutorial/fixtures/periodic_tasks.json": "- every: 10",
         },

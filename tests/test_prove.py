@@ -57,7 +57,11 @@ def test_a_page_of_this_host_is_not_asked_through_a_proxy(site: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "said"), [("/moved", "answers 301 and sends to https://example.org/"), ("/gone", "answers 404")]
+    ("path", "said"),
+    [
+        ("/moved", "answers 301 and sends to https://example.org/"),
+        ("/gone", "answers 404; set systemd_units_web_health_path to a page"),
+    ],
 )
 def test_a_page_that_answers_otherwise_is_told(site: str, path: str, said: str) -> None:
     answer = ask(site + path)

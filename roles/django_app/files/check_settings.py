@@ -22,7 +22,8 @@ from django.core import checks
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.http.request import validate_host
 
-SOURCE = Path.cwd()
+# The release, of which the project may be a folder.
+SOURCE = next((folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / ".venv").exists()), Path.cwd())
 # A shorter text may be part of another one by chance.
 SHORTEST = 8
 

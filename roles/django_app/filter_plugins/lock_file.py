@@ -16,7 +16,6 @@ from packaging.version import InvalidVersion, Version
 NEEDED = "install needs pinned and hashed requirements, as `uv pip compile --generate-hashes` writes them"
 # Files of other tools, with what writes requirements from them.
 OTHER_LOCKS = {
-    "poetry.lock": "poetry export --output requirements.txt",
     "Pipfile.lock": "pipenv requirements --hash > requirements.txt",
     "pyproject.toml": "uv pip compile --generate-hashes pyproject.toml --output-file requirements.txt",
 }
@@ -26,9 +25,10 @@ HARMLESS = re.compile(
     r"|prefer-binary|use-feature))\b"
 )
 # What the units run.
-RUN = {"django": "the app", "celery": "worker and beat", "django-celery-beat": "the schedule"}
-# The oldest versions that the roles know, and what the newest ones need of Python.
-OLDEST = {"django": "4.2", "gunicorn": "23"}
+RUN = {"django": "the app", "celery": "worker and beat"}
+# The oldest versions that the roles know, and what the newest ones need of Python. A resolver takes an ancient
+# scheduler where no newer one is for the project's Django.
+OLDEST = {"django": "4.2", "gunicorn": "23", "celery": "5.3", "django-celery-beat": "2.5"}
 DJANGO_6_PYTHON = "3.12"
 
 # Versions by name, of what this host would install.
@@ -39,10 +39,10 @@ class LockError(Exception):
     """Why a lock file can't be installed, in words for the operator, without a full stop."""
 
 
-def lock_problems(lock_file: str, source: str, python: Mapping[str, int]) -> list[str]:
+def lock_problems(lock_file: str, source: str, python: Mapping[str, int], needs_hashes: bool = True) -> list[str]:
     """Return one sentence for the first thing that would keep the lock file from being installed, or none.
 
-    `python` has major, minor and micro, the version on the host.
+    `python` has major, minor and micro, the version on the host. With `needs_hashes` false, versions are enough.
     """
     folder = Path(source).resolve()
     path = folder / lock_file
@@ -59,10 +59,12 @@ def lock_problems(lock_file: str, source: str, python: Mapping[str, int]) -> lis
     try:
         if path.name == "uv.lock":
             _read_uv_lock(path, version, pins)
+        elif path.name == "poetry.lock":
+            _read_poetry_lock(path, version, pins)
         elif re.fullmatch(r"pylock(\.[^.]+)?\.toml", path.name):
             _read_pylock(path, version, pins)
         else:
-            _read_requirements(path, folder, version, pins, set())
+            _read_requirements(path, folder, version, pins, set(), needs_hashes)
     except LockError as error:
         return [f"{error}."]
     return _python_problems(folder / "pyproject.toml", version) or _version_problems(path.name, pins, version)
@@ -71,7 +73,20 @@ def lock_problems(lock_file: str, source: str, python: Mapping[str, int]) -> lis
 # -- Three formats ----------------------------------------------------------------------------------
 
 
-def _read_requirements(path: Path, folder: Path, python: str, pins: Pins, seen: set[Path]) -> None:
+def lock_has_repositories(lock_file: str, source: str) -> bool:
+    """Tell whether a lock file has a package from a Git repository, for which the host needs git."""
+    path = Path(source, lock_file)
+    if not path.is_file():
+        return False
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    if path.name == "uv.lock":
+        return re.search(r"source = \{ git =", text) is not None
+    if path.name == "poetry.lock":
+        return re.search(r'^type = "git"', text, re.MULTILINE) is not None
+    return re.search(r"^[^#\n]*git\+", text, re.MULTILINE) is not None
+
+
+def _read_requirements(path: Path, folder: Path, python: str, pins: Pins, seen: set[Path], needs_hashes: bool) -> None:
     if not path.resolve().is_relative_to(folder):
         raise LockError(f"{path.name} is outside of {folder}, which alone is brought to the host; {NEEDED}")
     if not path.is_file():
@@ -86,32 +101,38 @@ def _read_requirements(path: Path, folder: Path, python: str, pins: Pins, seen: 
         if included:
             other = path.parent / included[1]
             if other not in seen:
-                _read_requirements(other, folder, python, pins, seen)
+                _read_requirements(other, folder, python, pins, seen, needs_hashes)
             continue
-        problem = _line_problem(line, path.name)
+        problem = _line_problem(line, path.name, needs_hashes)
         if problem:
-            raise LockError(f"{problem}; {NEEDED}")
+            raise LockError(problem)
         pin = re.match(r"([\w.-]+)\s*(?:\[[^\]]*\])?\s*(?:==\s*([^\s;]+))?", line)
         marker = re.search(r";\s*(.+?)(?:\s--hash.*)?$", line)
         if pin and not HARMLESS.match(line) and _holds(marker[1] if marker else "", python):
             pins.setdefault(canonicalize_name(pin[1]), set()).update(filter(None, [pin[2]]))
 
 
-def _line_problem(line: str, name: str) -> str:
+def _line_problem(line: str, name: str, needs_hashes: bool) -> str:
     # Without what may be a password in an address.
     shown = re.sub(r"//[^/@\s]*@", "//", line.split(" --hash")[0].strip())
     if HARMLESS.match(line):
         return ""
+    if re.search(r"\bgit\+(https|ssh)://", line):
+        commit = re.search(r"git\+\w+://\S+@[0-9a-f]{40}(?=[\s#;]|$)", line)
+        return "" if commit else f'{name} has "{shown}", a repository without a commit; add @ and the 40 digits of one'
     if re.search(r"\b(git|hg|svn|bzr)\+", line):
-        return f'{name} has "{shown}", a repository, which has no hash'
+        return f'{name} has "{shown}", a repository that is not Git by https or ssh; {NEEDED}'
     if re.match(r"(-e|--editable)\b|[./]|[^\s\[@]+/", line) or "@ file:" in line:
-        return f'{name} has "{shown}", a folder, which has no hash'
+        return f'{name} has "{shown}", a folder, which has no hash; {NEEDED}'
     if line.startswith("-"):
-        return f'{name} has "{shown}", which is no requirement'
-    if "--hash" not in line and not re.search(r"@\s*https?://\S+#sha256=", line):
-        return f'{name} has no hash for "{shown}"'
+        return f'{name} has "{shown}", which is no requirement; {NEEDED}'
     if "==" not in line.split(";")[0] and "@" not in line:
-        return f'{name} has "{shown}" without a version'
+        return f'{name} has "{shown}" without a version; {NEEDED}'
+    if needs_hashes and "--hash" not in line and not re.search(r"@\s*https?://\S+#sha256=", line):
+        return (
+            f'{name} has no hash for "{shown}"; {NEEDED}, or set django_app_lock_needs_hashes: false to trust '
+            "the index and who is between"
+        )
     return ""
 
 
@@ -125,11 +146,26 @@ def _read_uv_lock(path: Path, python: str, pins: Pins) -> None:
         if source.get("editable") == "." or source.get("virtual") == ".":
             continue
         name = package.get("name", "")
-        if "registry" not in source and "url" not in source:
-            kind = "a repository" if "git" in source else "a folder"
-            raise LockError(f"{path.name} has {name}, {kind}, which has no hash; publish it to an index of yours")
+        # uv writes the commit of a repository.
+        if not source.keys() & {"registry", "url", "git"}:
+            raise LockError(f"{path.name} has {name}, a folder, which has no hash; publish it to an index of yours")
         markers = package.get("resolution-markers", [])
         if not markers or any(_holds(marker, python) for marker in markers):
+            pins.setdefault(canonicalize_name(name), set()).update(filter(None, [package.get("version")]))
+
+
+def _read_poetry_lock(path: Path, python: str, pins: Pins) -> None:
+    if not (path.parent / "pyproject.toml").is_file():
+        raise LockError(f"There is no pyproject.toml beside {path.name}, which Poetry needs to read it; add it")
+    lock = _read_toml(path)
+    wanted = str(lock.get("metadata", {}).get("python-versions", ""))
+    _check_python(re.sub(r"\^", ">=", wanted), python)
+    for package in lock.get("package", []):
+        name, kind = package.get("name", ""), package.get("source", {}).get("type")
+        if kind in ("directory", "file"):
+            raise LockError(f"{path.name} has {name}, a {kind}, which has no hash; publish it to an index of yours")
+        marker = package.get("markers", "")
+        if not isinstance(marker, str) or _holds(marker, python):
             pins.setdefault(canonicalize_name(name), set()).update(filter(None, [package.get("version")]))
 
 
@@ -137,9 +173,8 @@ def _read_pylock(path: Path, python: str, pins: Pins) -> None:
     lock = _read_toml(path)
     _check_python(str(lock.get("requires-python", "")), python)
     for package in lock.get("packages", []):
-        for key, kind in (("vcs", "a repository"), ("directory", "a folder")):
-            if key in package:
-                raise LockError(f"{path.name} has {package.get('name')}, {kind}, which has no hash")
+        if "directory" in package:
+            raise LockError(f"{path.name} has {package.get('name')}, a folder, which has no hash")
         if _holds(package.get("marker", ""), python):
             versions = filter(None, [package.get("version")])
             pins.setdefault(canonicalize_name(package.get("name", "")), set()).update(versions)
@@ -212,7 +247,8 @@ def _version_problems(lock: str, pins: Pins, python: str) -> list[str]:
     for name, oldest in OLDEST.items():
         versions = list(_versions(pins.get(name, set())))
         if versions and max(versions) < Version(oldest):
-            return [f"{lock} has {name} {max(versions)}, but {oldest} or newer is needed; lock a newer one."]
+            advice = ", or remove it to get the role's" if name not in RUN else ""
+            return [f"{lock} has {name} {max(versions)}, but {oldest} or newer is needed; lock a newer one{advice}."]
     django = list(_versions(pins["django"]))
     if django and min(django) >= Version("6") and Version(python) < Version(DJANGO_6_PYTHON):
         return [
@@ -235,5 +271,5 @@ class FilterModule:
     """What Ansible looks for."""
 
     def filters(self) -> dict[str, Any]:
-        """Return the filter by name."""
-        return {"lock_problems": lock_problems}
+        """Return the filters by name."""
+        return {"lock_has_repositories": lock_has_repositories, "lock_problems": lock_problems}

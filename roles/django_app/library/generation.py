@@ -257,7 +257,7 @@ class Host:
 
     def parts(self, folder: Path) -> dict[str, bytes]:
         """Return the content of a generation, or of what is to be one, by relative path."""
-        names = ["environment", "sandbox.conf", "python_path"]
+        names = ["environment", "sandbox.conf", "project_folder", "python_path"]
         found = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
         for kind in ("credentials", "units", "library"):
             for path in sorted((folder / kind).rglob("*")):
@@ -322,11 +322,12 @@ class Host:
         folder, release = f"/etc/{self.app}/generations/{name}", f"/opt/{self.app}/releases/{parts['release'].decode()}"
         # Folders of the project, relative to the release.
         more = parts.get("python_path", b"").decode().splitlines()
+        project = os.path.join(release, parts.get("project_folder", b"").decode().strip()).rstrip("/")
         lines = [
             "# Written by Ansible (role django_app): changes here are overwritten.",
             f"# systemd applies this to every service whose name begins with {self.app}-.",
             "[Service]",
-            f"WorkingDirectory={release}",
+            f"WorkingDirectory={project}",
             f"ExecSearchPath={release}/.venv/bin:/usr/local/bin:/usr/bin:/bin",
             f"EnvironmentFile={folder}/environment",
             f"Environment=PYTHONPATH={':'.join([f'{folder}/library', *(os.path.join(release, one) for one in more)])}",

@@ -114,7 +114,8 @@ def page_answers(page):
             return None, f"{page['url']} answers {answer.status}"
     except urllib.error.HTTPError as error:
         to = error.headers.get("Location")
-        return None, f"{page['url']} answers {error.code}{' and sends to ' + to if to else ''}"
+        advice = "; set systemd_units_web_health_path to a page that answers 200 without a login"
+        return None, f"{page['url']} answers {error.code}{' and sends to ' + to if to else ''}{advice}"
     except OSError as error:
         return None, f"{page['url']} doesn't answer: {getattr(error, 'reason', error)}"
 

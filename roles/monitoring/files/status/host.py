@@ -21,7 +21,7 @@ def read_release(app: str) -> dict[str, Any]:
     """Return which release is current, since when, and how many complete ones are kept."""
     link = Path(f"/opt/{app}/current")
     kept = sum(1 for _ in Path(f"/opt/{app}/releases").glob("*/.complete"))
-    if not (link / "manage.py").exists():
+    if not (link / ".venv").exists():
         return {"current": None, "since": None, "kept": kept}
     return {"current": link.resolve().name, "since": int(os.lstat(link).st_mtime), "kept": kept}
 
