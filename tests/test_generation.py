@@ -29,7 +29,13 @@ class Shop:
         for folder in ("etc/systemd/system", "opt/shop/releases", "run", "etc/shop/generations", "proc"):
             (root / folder).mkdir(parents=True)
         self.host = generation.Host("shop", root)
-        monkeypatch.setattr(generation.Host, "systemctl", lambda *_: "")
+        self.called: list[tuple[str, ...]] = []
+
+        def systemctl(_: Any, *arguments: str) -> str:
+            self.called.append(arguments)
+            return ""
+
+        monkeypatch.setattr(generation.Host, "systemctl", systemctl)
         monkeypatch.setattr(generation.Host, "is_loaded", lambda *_: True)
 
     def want(self, release: str = "one", key: str = "key", url: str = "", threads: int = 1, broker: str = "") -> None:
@@ -113,6 +119,28 @@ def test_folders_of_the_project_come_after_what_the_units_need(shop: Shop) -> No
     assert f"Environment=PYTHONPATH={folders}\n" in dropin
     (shop.host.wanted / "python_path").unlink()
     assert name != shop.made()
+
+
+def test_a_project_below_the_root_runs_there(shop: Shop) -> None:
+    shop.want()
+    (shop.host.wanted / "project_folder").write_text("backend\n")
+    name = shop.host.present()[0]
+    assert "WorkingDirectory=/opt/shop/releases/one/backend\n" in shop.text(name, "10-generation.conf")
+    (shop.host.wanted / "project_folder").unlink()
+    assert name != shop.made()
+
+
+def test_a_worker_that_is_no_longer_listed_is_stopped_and_goes(shop: Shop) -> None:
+    shop.want()
+    (shop.host.wanted / "units/shop-mail.service").write_text(WORKER)
+    shop.host.activate(shop.host.present()[0])
+    assert (shop.root / "etc/systemd/system/shop-mail.service").exists()
+    (shop.host.wanted / "units/shop-mail.service").unlink()
+    second = shop.made()
+    assert shop.host.activate(second)
+    assert ("disable", "--now", "shop-mail.service") in shop.called
+    assert not (shop.root / "etc/systemd/system/shop-mail.service").exists()
+    assert not shop.host.activate(second)
 
 
 def test_the_id_tells_nothing_without_the_key_of_the_host(shop: Shop, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_a_page_of_this_host_is_not_asked_through_a_proxy(site: str) -> None:
     ("path", "said"),
     [
         ("/moved", "answers 301 and sends to https://example.org/"),
-        ("/gone", "answers 404; set systemd_units_web_health_path to a page"),
+        ("/gone", "to a page that answers 200 without a login"),
     ],
 )
 def test_a_page_that_answers_otherwise_is_told(site: str, path: str, said: str) -> None:
@@ -75,7 +75,7 @@ GOOD = {"invocation": "w1", "origin": "gen42@one", "result": "succeeded", "secon
 def ask_services(folder: Path, beat: dict[str, Any], worker: dict[str, Any], **question: Any) -> Any:
     """Return what is seen of one entry, as it is noted; systemctl is a stand-in."""
     program = folder / "bin/systemctl"
-    program.parent.mkdir()
+    program.parent.mkdir(parents=True)
     program.write_text(
         """#!/bin/sh
 case $3 in *beat*) id=b1 pid=42 ;; *) id=w1 pid=43 ;; esac
@@ -89,6 +89,7 @@ printf 'ActiveState=active\\nInvocationID=%s\\nMainPID=%s\\nStatusText=words of 
         path.parent.mkdir()
         path.write_text(json.dumps(known), encoding="utf-8")
     asked = {name: {"unit": f"shop-{name}.service", "folder": str(folder / name)} for name in ("beat", "worker")}
+    asked["worker"] = question.pop("workers", asked["worker"])
     command = [sys.executable, str(ROOT / "roles/periodic_tasks/files/prove.py")]
     environment = os.environ | {"PATH": f"{folder}/bin:{os.environ['PATH']}"}
     said = subprocess.run(
@@ -130,6 +131,20 @@ def test_another_run_is_no_proof(tmp_path: Path, noted: dict[str, Any], why: str
     assert answer["seen"] == {"beat": None, "worker": None}
     assert answer["why"]["worker"].startswith(why)
     assert answer["why"]["beat"] == "beat is active and says: words of it"
+
+
+@pytest.mark.parametrize(
+    ("noted", "seen", "why"),
+    [({}, "the worker ran it with success", None), ({"result": "unknown"}, None, "its last run: unknown")],
+)
+def test_any_worker_of_the_host_may_have_run_it(
+    tmp_path: Path, noted: dict[str, Any], seen: str | None, why: str | None
+) -> None:
+    own = {"unit": "shop-mail.service", "folder": str(tmp_path / "worker")}
+    first = {"unit": "shop-worker.service", "folder": str(tmp_path / "none"), "more": [own]}
+    answer = ask_services(tmp_path, {}, GOOD | {"uptime": time.monotonic()} | noted, workers=first)
+    assert str(answer["seen"]["worker"]).startswith(str(seen))
+    assert answer["why"]["worker"] == why
 
 
 def test_a_worker_knows_beat_on_another_host_by_its_process(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "app": "shop",
     "services": ["rabbitmq", "web", "worker", "beat"],
     "worker_hosts": 1,
+    "workers": ["shop-worker.service"],
     "late_tokens_minutes": 10,
     "old_backup_hours": 26,
 }

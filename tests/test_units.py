@@ -54,7 +54,7 @@ def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             # The play takes the roles' files without the roles.
             "ANSIBLE_LOOKUP_PLUGINS": str(ROOT / "roles/common/lookup_plugins"),
-            "ANSIBLE_FILTER_PLUGINS": str(ROOT / "roles/django_app/filter_plugins"),
+            "ANSIBLE_FILTER_PLUGINS": ":".join(map(str, ROOT.glob("roles/*/filter_plugins"))),
         },
         check=True,
         capture_output=True,

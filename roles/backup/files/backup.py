@@ -413,7 +413,7 @@ class Backup:
 
     def restore(self, source: str, *, discard: bool, ends_sessions: bool) -> None:
         """Put the data of a backup in the place of the current ones, which stay if anything goes wrong."""
-        units = [f"{self.settings.app}-{service}.service" for service in ("web", "worker", "beat")]
+        units = [path.name for path in Path(f"/etc/{self.settings.app}/current/units").glob("*.service")]
         active = [unit for unit in units if subprocess.run(["systemctl", "--quiet", "is-active", unit]).returncode == 0]
         if active:
             raise RefusedError(f"{', '.join(active)} would go on with the old data; playbooks/restore.yml stops them.")

@@ -457,8 +457,11 @@ class Host:
                 remove(target)
                 write(target, text, 0o644)
                 changed = True
-        for unit in known - set(units):
-            changed |= remove(self.system / unit)
+        for unit in sorted(known - set(units)):
+            if (self.system / unit).exists():
+                # A worker that is no longer listed ends its tasks first.
+                self.systemctl("disable", "--now", unit)
+                changed |= remove(self.system / unit)
         self.dropins.mkdir(mode=0o755, exist_ok=True)
         dropin, text = self.dropins / "10-generation.conf", (folder / "10-generation.conf").read_bytes()
         if not dropin.exists() or dropin.read_bytes() != text:
@@ -618,7 +621,9 @@ class Host:
                     f"{reason}\nSet the variable to the password that the role has, or give the role the variable's by "
                     "ALTER ROLE as the database's administrator, and run the playbook again."
                 )
-            units = [f"{self.app}-{kind}.service" for kind in ("beat", "worker", "web")]
+            units = sorted(path.name for path in (self.folder / old / "units").glob("*.service"))
+            # The web process last, so that requests wait for as little as can be.
+            units.sort(key=lambda unit: unit == f"{self.app}-web.service")
             shown = self.systemctl("show", "--property=ActiveState", "--value", *units).split()
             running = [unit for unit, state in zip(units, shown, strict=True) if state == "active"]
             # Each ends what it is at with the old password. Requests wait at the socket; they start a web process,

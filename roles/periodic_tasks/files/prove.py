@@ -2,8 +2,8 @@
 
 Standard input: JSON with seconds (how long to wait), entry (the name of one in the schedule), interval (seconds between
 two of its runs), and what to ask: web (url and headers of a page that must answer 200, socket where that is a Unix
-one), beat and worker (unit, folder of notes), beat_process (of the beat on another host), worker_is_one_of_several.
-Prints for each what was seen, or nothing, and why not.
+one), beat and worker (unit, folder of notes; of the worker more, the others of this host), beat_process (of the beat on
+another host), worker_is_one_of_several. Prints for each what was seen, or nothing, and why not.
 """
 
 import hashlib
@@ -89,8 +89,15 @@ def beat_sends(service):
     return None, f"beat is {unit['ActiveState']} and says: {unit['StatusText'] or 'nothing'}"
 
 
-def worker_succeeds(service):
-    """Return what was seen of the worker doing what this beat has sent, and why nothing was."""
+def workers_succeed(service):
+    """Return what was seen of one of this host's workers, and why nothing was, by one that has it if there is one."""
+    answers = [one_succeeds(worker) for worker in [service, *service.get("more", [])]]
+    answers.sort(key=lambda answer: (not answer[0], "has run nothing" in str(answer[1])))
+    return answers[0]
+
+
+def one_succeeds(service):
+    """Return what was seen of a worker doing what this beat has sent, and why nothing was."""
     known, age, unit = noted(service)
     process = given.get("beat_process") or unit_says(given["beat"]["unit"], "MainPID")["MainPID"]
     if not known:
@@ -130,7 +137,7 @@ def awaited(service):
     return waited < (min(patience, given["seconds"]) if elsewhere else given["seconds"])
 
 
-ask = {"web": page_answers, "beat": beat_sends, "worker": worker_succeeds}
+ask = {"web": page_answers, "beat": beat_sends, "worker": workers_succeed}
 seen = dict.fromkeys(service for service in ask if given.get(service))
 why = {}
 while True:

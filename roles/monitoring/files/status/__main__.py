@@ -56,7 +56,12 @@ class Checks:
 def gather(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Return all facts of this host, after about so many seconds at most."""
     app, services = settings["app"], settings["services"]
-    units = {SHARED.get(name, f"{app}-{name}.service"): name for name in services}
+    worker_units = settings["workers"] if "worker" in services else []
+    units = {
+        unit: name
+        for name in services
+        for unit in (worker_units if name == "worker" else [SHARED.get(name, f"{app}-{name}.service")])
+    }
     is_app_host = bool(units.keys() - set(SHARED.values()))
     others = [f"backup-{app}.timer", f"backup-{app}.service"]
 
@@ -82,11 +87,11 @@ def gather(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
         {
             "units": lambda: read_units([*units, *others]),
             "sent": lambda: read_runs(f"/run/{app}-beat"),
-            "results": lambda: read_runs(f"/run/{app}-worker"),
+            "results": lambda: {unit: read_runs(f"/run/{unit.removesuffix('.service')}") for unit in worker_units},
         }
     )
     read = {unit["name"]: unit for unit in late.result("units", [])}
-    sent, results = late.result("sent", []), late.result("results", [])
+    sent, results = late.result("sent", []), late.result("results", {})
     timer, last_backup = read.get(others[0]), read.get(others[1])
     facts: dict[str, Any] = {
         "app": app,
@@ -125,10 +130,12 @@ def gather(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
         facts["workers"] = {name: said.get("registered") for name, said in workers.items()}
         # Who knows of all runs knows which weren't.
         here = "worker" in services and settings["worker_hosts"] == 1
-        facts["runs_known"] = here or sum("noted_runs" in said for said in workers.values()) >= settings["worker_hosts"]
+        facts["runs_known"] = here or sum("noted_runs" in said for said in workers.values()) >= settings[
+            "worker_hosts"
+        ] * len(settings["workers"])
         elsewhere = [run for said in workers.values() for run in map(checked, said.get("noted_runs", [])) if run]
-        worker = next((unit for unit in facts["units"] if unit["service"] == "worker"), None)
-        runs = newest([without_old_beginning(run, worker) for run in results] + elsewhere)
+        own = [without_old_beginning(run, read.get(unit)) for unit, found in results.items() for run in found]
+        runs = newest(own + elsewhere)
         last_sent = {run["entry"]: run["sent"] for run in sent if "sent" in run}
         if facts["tasks"] is None and (sent or runs):
             facts["tasks"] = [unknown_task(name) for name in sorted(last_sent | runs)]

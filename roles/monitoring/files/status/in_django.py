@@ -158,7 +158,8 @@ def broker() -> dict[str, Any]:
 
 def workers(connection: Any) -> dict[str, Any]:
     """Return, by its name, which tasks each worker that answers has, and what it has noted of runs."""
-    most = json.loads((HERE / "settings.json").read_text(encoding="utf-8"))["worker_hosts"]
+    settings = json.loads((HERE / "settings.json").read_text(encoding="utf-8"))
+    most = settings["worker_hosts"] * len(settings["workers"])
     found: dict[str, Any] = {}
     for question, arguments in (("registered", {"builtins": True}), ("noted_runs", {})):
         # Of the services only workers answer these.

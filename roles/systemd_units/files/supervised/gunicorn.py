@@ -87,13 +87,14 @@ _proxies = [ip_network(proxy) for proxy in os.environ.get("TRUSTED_PROXIES", "")
 FORWARDED = {"FORWARDED", "X-REAL-IP"}
 
 
-def _is_proxy(address: str) -> bool:
+def is_proxy(address: str) -> bool:
+    """Tell whether an address is one of theirs."""
     return any(ip_address(address) in network for network in _proxies)
 
 
 def drop_forwarded(request: Any) -> None:
     """Drop what only a proxy may say, if the request comes from somebody else."""
-    if isinstance(request.peer_addr, tuple) and not _is_proxy(request.peer_addr[0]):
+    if isinstance(request.peer_addr, tuple) and not is_proxy(request.peer_addr[0]):
         request.headers = [
             (name, value)
             for name, value in request.headers
@@ -103,12 +104,17 @@ def drop_forwarded(request: Any) -> None:
 
 def client_address(request: Any) -> Any:
     """Return whose request it is as the project and the log get it: the address that the proxy saw, or the peer's."""
+    return address_of_client(request.headers) or request.peer_addr
+
+
+def address_of_client(headers: list[tuple[str, str]]) -> tuple[str, int] | None:
+    """Return the address that the last proxy saw, without a port, or nothing; names of headers in capitals."""
     # A proxy adds what it saw at the end.
-    forwarded = [value for name, value in request.headers if name == "X-FORWARDED-FOR"]
+    forwarded = [value for name, value in headers if name == "X-FORWARDED-FOR"]
     last = forwarded[-1].rpartition(",")[2].strip() if forwarded else ""
     with suppress(ValueError):
         return str(ip_address(last)), 0
-    return request.peer_addr
+    return None
 
 
 # -- Slow clients and hung requests -----------------------------------------------------------------
