@@ -99,7 +99,7 @@ def test_nginx_is_hardly_exposed_reads_its_own_files_and_comes_back(root: Path) 
     assert exposure(root, "nginx.service") <= 1.5
     found = settings(root, "nginx.service")
     assert found["ExecStart"].endswith("-c /etc/nginx-managed/nginx.conf")
-    assert (found["User"], found["Restart"], found["StartLimitIntervalSec"]) == ("www-data", "always", "0")
+    assert (found["User"], found["Restart"], found["StartLimitIntervalSec"]) == ("nginx-managed", "always", "0")
     assert found["OnFailure"] == "failure-report@%n.service"
 
 

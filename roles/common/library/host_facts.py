@@ -46,8 +46,9 @@ ansible_facts:
     - C(managed_broker), of the RabbitMQ that role rabbitmq configured C(apps) (names of the apps that use it),
       C(shared) (whether it is somebody else's), C(was_here) (whether RabbitMQ was on the host before) and
       C(old_files) (what earlier versions wrote in C(/etc/rabbitmq)).
-    - C(managed_proxy), name of the app in front of which role web_proxy has nginx, and C(has_ipv6), whether the
-      kernel has IPv6.
+    - C(managed_proxy), name of the app in front of which role web_proxy has nginx, C(managed_certificates), of the app
+      whose certificates C(/etc/letsencrypt) has by that role, C(proxy_paths), which paths of nginx and certbot are
+      there, whosever they are, and C(has_ipv6), whether the kernel has IPv6.
     - C(old_broker_data), names of RabbitMQ nodes whose data are too old for RabbitMQ 4 (only root can read them).
   returned: always
   type: dict
@@ -132,11 +133,13 @@ def managed_broker(etc: Path) -> dict[str, Any]:
     }
 
 
-def managed_proxy(etc: Path) -> str:
-    """Return the app in front of which role web_proxy has nginx on the host, or nothing."""
-    found = re.match(
-        r"# Written by Ansible \(role web_proxy\) for (\S+):", first_line(etc / "nginx-managed/nginx.conf")
-    )
+# What the packages of nginx and certbot would take for theirs, and remove whole.
+PROXY_PATHS = ("nginx", "letsencrypt", "systemd/system/nginx.service")
+
+
+def managed_proxy(path: Path) -> str:
+    """Return the app for which role web_proxy wrote a file (nginx's, or that beside certbot's), or nothing."""
+    found = re.match(r"# Written by Ansible \(role web_proxy\) for (\S+):", first_line(path))
     return found[1] if found else ""
 
 
@@ -291,7 +294,9 @@ def main() -> None:
             "app_conflicts": app_conflicts(app, installed) if re.fullmatch("[a-z][a-z0-9-]*", app) else [],
             "app_account_is_ours": account_is_ours(app),
             "managed_broker": managed_broker(Path("/etc")),
-            "managed_proxy": managed_proxy(Path("/etc")),
+            "managed_proxy": managed_proxy(Path("/etc/nginx-managed/nginx.conf")),
+            "managed_certificates": managed_proxy(Path("/etc/letsencrypt/managed-by-ansible")),
+            "proxy_paths": [f"/etc/{path}" for path in PROXY_PATHS if os.path.lexists(f"/etc/{path}")],
             "has_ipv6": Path("/proc/net/if_inet6").exists(),
             "old_broker_data": old_broker_data(Path("/var/lib/rabbitmq/mnesia")),
         },
