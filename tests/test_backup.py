@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tarfile
@@ -51,6 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         "current": "",
         "manage": "",
         "cache": str(folder / "cache"),
+        "certificates": str(folder / "letsencrypt"),
     }
     settings = backup.Settings("shop", "one", "backup", repository=str(repository), keep=kept, broker_user="", **paths)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -73,6 +75,35 @@ def add(run: Any, *tags: str, days_ago: int = 0, host: str = "one") -> None:
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time.time() - days_ago * 86400))
     options = [f"--tag={tag}" for tag in tags or ("app:shop",)]
     run.call("backup", "--quiet", f"--host={host}", f"--time={moment}", *options, str(state))
+
+
+@needs_restic
+def test_certificates_come_back_on_a_host_that_has_none(run: Any) -> None:
+    folder, staged = Path(run.settings.certificates), run.settings.path("staged")
+    assert run.restore_certificates() == ""
+    (folder / "archive").mkdir(parents=True)
+    (folder / "archive/key.pem").write_text("a key")
+    (folder / "archive/key.pem").chmod(0o600)
+    (folder / "live").symlink_to("archive")
+    # Somebody else's.
+    assert not run.has_certificates()
+    (folder / "managed-by-ansible").write_text("# Written by Ansible (role web_proxy) for shop: what certbot has.\n")
+    assert run.has_certificates()
+    for host in ("one", "two"):
+        with run.staged("staged"):
+            backup.pack(folder, staged / "certificates.tar")
+            run.call("backup", "--quiet", f"--host={host}", "--tag=app:shop", str(staged))
+        (folder / "archive/key.pem").write_text("a key of another host")
+    assert run.restore_certificates() == ""
+    shutil.rmtree(folder)
+    assert run.restore_certificates().startswith(f"Restored {folder} of backup ")
+    assert (folder / "live/key.pem").read_text() == "a key"
+    assert stat.S_IMODE((folder / "archive/key.pem").stat().st_mode) == 0o600
+    add(run, "app:shop")
+    shutil.rmtree(folder)
+    # The newest one has none.
+    assert run.restore_certificates() == ""
+    assert not folder.exists()
 
 
 @needs_restic

@@ -64,6 +64,7 @@ class Settings(NamedTuple):
     repository: str  # without its password
     keep: list[str]  # options of restic forget; none if the host may not remove backups
     broker_user: str  # the app's own user of the broker on this host; empty if the broker is elsewhere
+    certificates: str  # where certbot keeps account and certificates, on a host that has a proxy
 
     def path(self, name: str) -> Path:
         """Return the path of something in root's own folder."""
@@ -283,6 +284,8 @@ class Backup:
             manifest |= self.dump_database(folder / "database")
             if self.settings.broker_user:
                 (folder / "broker_definitions.json").write_bytes(export_definitions())
+            if self.has_certificates():
+                pack(Path(self.settings.certificates), folder / "certificates.tar")
             manifest["state_bytes"], new = measure(state, manifest["live"], self.noted().get("backup", {}).get("at", 0))
             # One that isn't there is restic's to tell.
             if os.path.isdir(self.settings.repository):
@@ -459,6 +462,40 @@ class Backup:
                     self.load(safety, before, self.fetch(safety, before), safety=None)
             raise
 
+    def has_certificates(self) -> bool:
+        """Return whether role web_proxy has certificates of an authority here for this app."""
+        with contextlib.suppress(OSError):
+            note = Path(self.settings.certificates, "managed-by-ansible").read_text(encoding="utf-8")
+            return note.startswith(f"# Written by Ansible (role web_proxy) for {self.settings.app}:")
+        return False
+
+    def restore_certificates(self) -> str:
+        """Put account and certificates of this host's newest backup in their place, if nothing is there yet.
+
+        Returns:
+            What was restored, for a person; nothing if nothing was.
+        """
+        folder = Path(self.settings.certificates)
+        if folder.exists():
+            return ""
+        which = [f"--host={self.settings.host}", f"--tag=app:{self.settings.app}"]
+        found = sorted(json.loads(self.call("snapshots", "--json", *which)), key=lambda one: str(one["time"]))
+        for newest in found[-1:]:
+            with self.staged("restored") as staged:
+                with (staged / "certificates.tar").open("xb") as file:
+                    path = str(self.settings.path("staged") / "certificates.tar")
+                    code, _, _ = self.restic("dump", newest["short_id"], path, to=file)
+                # Else it has none.
+                if code == 0:
+                    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".certificates-") as beside:
+                        subprocess.run(
+                            ["tar", "--extract", f"--directory={beside}", f"--file={staged / 'certificates.tar'}"],
+                            check=True,
+                        )
+                        os.rename(Path(beside, folder.name), folder)
+                    return f"Restored {folder} of backup {newest['short_id']}"
+        return ""
+
     def unpack(self, source: str, size: int) -> None:
         """Have the service user unpack the files of the state directory beside the current ones."""
         given = {"size": size, "left_free": LEFT_FREE, "depth": len(Path(self.settings.state).parts) - 1}
@@ -468,6 +505,11 @@ class Backup:
         if code and process.wait() == 0:
             self.refuse(code, errors)
         self.ended(process, "The current data stay, because the files can't be unpacked")
+
+
+def pack(folder: Path, to: Path) -> None:
+    """Write a folder with its owners and modes to an archive that root alone can read."""
+    subprocess.run(["tar", "--create", f"--directory={folder.parent}", f"--file={to}", folder.name], check=True)
 
 
 def describe(manifest: dict[str, Any]) -> str:
@@ -565,6 +607,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     verbs.add_argument("--verify", metavar="ID", help="read one to its last bit, and say what it holds")
     verbs.add_argument("--plan", metavar="ID", help="the same, and say what restoring it would do")
     verbs.add_argument("--restore", metavar="ID", help="what playbooks/restore.yml calls, the services being stopped")
+    verbs.add_argument(
+        "--restore-certificates",
+        action="store_true",
+        help="put certbot's account and certificates of the newest backup in their place, if nothing is there",
+    )
     verbs.add_argument("--init", action="store_true", help="make the repository if there is none")
     verbs.add_argument("--check", action="store_true", help="check the repository, and a twentieth of its data")
     verbs.add_argument("--prune", action="store_true", help="remove the backups that needn't be kept any longer")
@@ -597,6 +644,8 @@ def run(options: argparse.Namespace) -> None:
     elif options.restore:
         backup.restore(options.restore, discard=options.discard_current, ends_sessions=options.end_sessions)
         print(f"Restored {options.restore}")
+    elif options.restore_certificates:
+        print(backup.restore_certificates())
     elif options.init:
         ready = settings.path("ready")
         ready.unlink(missing_ok=True)
