@@ -478,23 +478,21 @@ class Backup:
         folder = Path(self.settings.certificates)
         if folder.exists():
             return ""
-        which = [f"--host={self.settings.host}", f"--tag=app:{self.settings.app}"]
-        found = sorted(json.loads(self.call("snapshots", "--json", *which)), key=lambda one: str(one["time"]))
-        for newest in found[-1:]:
-            with self.staged("restored") as staged:
-                with (staged / "certificates.tar").open("xb") as file:
-                    path = str(self.settings.path("staged") / "certificates.tar")
-                    code, _, _ = self.restic("dump", newest["short_id"], path, to=file)
-                # Else it has none.
-                if code == 0:
-                    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".certificates-") as beside:
-                        subprocess.run(
-                            ["tar", "--extract", f"--directory={beside}", f"--file={staged / 'certificates.tar'}"],
-                            check=True,
-                        )
-                        os.rename(Path(beside, folder.name), folder)
-                    return f"Restored {folder} of backup {newest['short_id']}"
-        return ""
+        ours = [row for row in self.snapshots() if row["host"] == self.settings.host]
+        if not ours:
+            return ""
+        newest = max(ours, key=lambda row: str(row["created"]))["id"]
+        with self.staged("restored") as staged:
+            archive = staged / "certificates.tar"
+            with archive.open("xb") as file:
+                code, _, _ = self.restic("dump", newest, str(self.settings.path("staged") / archive.name), to=file)
+            # Else it has none.
+            if code != 0:
+                return ""
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".certificates-") as beside:
+                subprocess.run(["tar", "--extract", f"--directory={beside}", f"--file={archive}"], check=True)
+                os.rename(Path(beside, folder.name), folder)
+        return f"Restored {folder} of backup {newest}"
 
     def unpack(self, source: str, size: int) -> None:
         """Have the service user unpack the files of the state directory beside the current ones."""

@@ -97,7 +97,7 @@ def celery_apps(source: str, folder: str, python_path: Iterable[str], settings: 
     for package in _packages(settings):
         for name in (f"{package}.celery", package):
             path = _find(name, roots)
-            if path and CELERY.search(path.read_text(encoding="utf-8", errors="replace")):
+            if path and CELERY.search(_text(source, path)):
                 return [package]
     found = {}
     for path in _files(source):

@@ -70,9 +70,6 @@ def lock_problems(lock_file: str, source: str, python: Mapping[str, int], needs_
     return _python_problems(folder / "pyproject.toml", version) or _version_problems(path.name, pins, version)
 
 
-# -- Three formats ----------------------------------------------------------------------------------
-
-
 def lock_has_repositories(lock_file: str, source: str) -> bool:
     """Tell whether a lock file has a package from a Git repository, for which the host needs git."""
     path = Path(source, lock_file)
@@ -84,6 +81,9 @@ def lock_has_repositories(lock_file: str, source: str) -> bool:
     if path.name == "poetry.lock":
         return re.search(r'^type = "git"', text, re.MULTILINE) is not None
     return re.search(r"^[^#\n]*git\+", text, re.MULTILINE) is not None
+
+
+# -- Formats ----------------------------------------------------------------------------------------
 
 
 def _read_requirements(path: Path, folder: Path, python: str, pins: Pins, seen: set[Path], needs_hashes: bool) -> None:
@@ -109,7 +109,7 @@ def _read_requirements(path: Path, folder: Path, python: str, pins: Pins, seen: 
         pin = re.match(r"([\w.-]+)\s*(?:\[[^\]]*\])?\s*(?:==\s*([^\s;]+))?", line)
         marker = re.search(r";\s*(.+?)(?:\s--hash.*)?$", line)
         if pin and not HARMLESS.match(line) and _holds(marker[1] if marker else "", python):
-            pins.setdefault(canonicalize_name(pin[1]), set()).update(filter(None, [pin[2]]))
+            _pin(pins, pin[1], pin[2])
 
 
 def _line_problem(line: str, name: str, needs_hashes: bool) -> str:
@@ -137,8 +137,7 @@ def _line_problem(line: str, name: str, needs_hashes: bool) -> str:
 
 
 def _read_uv_lock(path: Path, python: str, pins: Pins) -> None:
-    if not (path.parent / "pyproject.toml").is_file():
-        raise LockError(f"There is no pyproject.toml beside {path.name}, which uv needs to read it; add it")
+    _check_project(path, "uv")
     lock = _read_toml(path)
     _check_python(str(lock.get("requires-python", "")), python)
     for package in lock.get("package", []):
@@ -151,12 +150,11 @@ def _read_uv_lock(path: Path, python: str, pins: Pins) -> None:
             raise LockError(f"{path.name} has {name}, a folder, which has no hash; publish it to an index of yours")
         markers = package.get("resolution-markers", [])
         if not markers or any(_holds(marker, python) for marker in markers):
-            pins.setdefault(canonicalize_name(name), set()).update(filter(None, [package.get("version")]))
+            _pin(pins, name, package.get("version"))
 
 
 def _read_poetry_lock(path: Path, python: str, pins: Pins) -> None:
-    if not (path.parent / "pyproject.toml").is_file():
-        raise LockError(f"There is no pyproject.toml beside {path.name}, which Poetry needs to read it; add it")
+    _check_project(path, "Poetry")
     lock = _read_toml(path)
     wanted = str(lock.get("metadata", {}).get("python-versions", ""))
     _check_python(re.sub(r"\^", ">=", wanted), python)
@@ -166,7 +164,7 @@ def _read_poetry_lock(path: Path, python: str, pins: Pins) -> None:
             raise LockError(f"{path.name} has {name}, a {kind}, which has no hash; publish it to an index of yours")
         marker = package.get("markers", "")
         if not isinstance(marker, str) or _holds(marker, python):
-            pins.setdefault(canonicalize_name(name), set()).update(filter(None, [package.get("version")]))
+            _pin(pins, name, package.get("version"))
 
 
 def _read_pylock(path: Path, python: str, pins: Pins) -> None:
@@ -176,8 +174,17 @@ def _read_pylock(path: Path, python: str, pins: Pins) -> None:
         if "directory" in package:
             raise LockError(f"{path.name} has {package.get('name')}, a folder, which has no hash")
         if _holds(package.get("marker", ""), python):
-            versions = filter(None, [package.get("version")])
-            pins.setdefault(canonicalize_name(package.get("name", "")), set()).update(versions)
+            _pin(pins, package.get("name", ""), package.get("version"))
+
+
+def _check_project(path: Path, tool: str) -> None:
+    if not (path.parent / "pyproject.toml").is_file():
+        raise LockError(f"There is no pyproject.toml beside {path.name}, which {tool} needs to read it; add it")
+
+
+def _pin(pins: Pins, name: str, version: str | None) -> None:
+    """Note a package, and its version if the lock file tells it."""
+    pins.setdefault(canonicalize_name(name), set()).update(filter(None, [version]))
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

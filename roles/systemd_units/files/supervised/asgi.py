@@ -8,7 +8,7 @@ try:
 except ImportError:  # a project's older uvicorn brings its own
     from uvicorn.workers import UvicornWorker
 
-from supervised.gunicorn import FORWARDED, address_of_client, is_proxy
+from supervised.gunicorn import address_of_client, is_forwarded, is_proxy
 
 
 def without_query(record: logging.LogRecord) -> bool:
@@ -33,16 +33,11 @@ class FromProxies:
             headers = [(name.decode("latin-1").upper(), value.decode("latin-1")) for name, value in scope["headers"]]
             # Without an address it came by the Unix socket, which is a proxy's.
             if client and not is_proxy(client[0]):
-                kept = [one for one, (name, _) in zip(scope["headers"], headers, strict=True) if not forwarded(name)]
+                kept = [one for one, (name, _) in zip(scope["headers"], headers, strict=True) if not is_forwarded(name)]
                 scope = scope | {"headers": kept}
             else:
                 scope = scope | {"client": address_of_client(headers) or client}
         await self.app(scope, receive, send)
-
-
-def forwarded(name: str) -> bool:
-    """Tell whether only a proxy may send a header."""
-    return name in FORWARDED or name.startswith("X-FORWARDED-")
 
 
 class Worker(UvicornWorker):  # type: ignore[misc, unused-ignore]

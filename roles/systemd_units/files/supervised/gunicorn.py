@@ -92,14 +92,15 @@ def is_proxy(address: str) -> bool:
     return any(ip_address(address) in network for network in _proxies)
 
 
+def is_forwarded(name: str) -> bool:
+    """Tell whether only a proxy may send a header; its name in capitals."""
+    return name in FORWARDED or name.startswith("X-FORWARDED-")
+
+
 def drop_forwarded(request: Any) -> None:
     """Drop what only a proxy may say, if the request comes from somebody else."""
     if isinstance(request.peer_addr, tuple) and not is_proxy(request.peer_addr[0]):
-        request.headers = [
-            (name, value)
-            for name, value in request.headers
-            if name not in FORWARDED and not name.startswith("X-FORWARDED-")
-        ]
+        request.headers = [(name, value) for name, value in request.headers if not is_forwarded(name)]
 
 
 def client_address(request: Any) -> Any:
