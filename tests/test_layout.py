@@ -94,7 +94,10 @@ def test_no_condition_of_a_block_switches_off_what_must_always_run(path: Path) -
         assert not ("always" in task and "when" in task), f"{task.get('name')}: the condition holds for its always, too"
 
 
-@pytest.mark.parametrize("name", ["app", "rollback", "restore", "rotate_secrets", "proof", "preflight", "uninstall"])
+BY_STEPS = ["app", "rollback", "restore", "rotate_secrets", "proof", "preflight", "uninstall", "move_beat"]
+
+
+@pytest.mark.parametrize("name", BY_STEPS)
 def test_plays_that_coordinate_hosts_go_step_by_step(name: str) -> None:
     """With another strategy, set for all plays, a host would not wait for what another one has to do first."""
     plays = [play for play in read_yaml(ROOT / f"playbooks/{name}.yml") if "hosts" in play]

@@ -72,14 +72,16 @@ def test_a_page_that_answers_otherwise_is_told(site: str, path: str, said: str) 
 GOOD = {"invocation": "w1", "origin": "gen42@one", "result": "succeeded", "seconds": 0.1, "failures": 0}
 
 
-def ask_services(folder: Path, beat: dict[str, Any], worker: dict[str, Any], **question: Any) -> Any:
+def ask_services(
+    folder: Path, beat: dict[str, Any], worker: dict[str, Any], says: str = "words of it", **question: Any
+) -> Any:
     """Return what is seen of one entry, as it is noted; systemctl is a stand-in."""
     program = folder / "bin/systemctl"
     program.parent.mkdir(parents=True)
     program.write_text(
-        """#!/bin/sh
+        f"""#!/bin/sh
 case $3 in *beat*) id=b1 pid=42 ;; *) id=w1 pid=43 ;; esac
-printf 'ActiveState=active\\nInvocationID=%s\\nMainPID=%s\\nStatusText=words of it\\n' $id $pid
+printf 'ActiveState=active\\nInvocationID=%s\\nMainPID=%s\\nStatusText={says}\\n' $id $pid
 """,
         encoding="utf-8",
     )
@@ -115,7 +117,7 @@ def test_a_run_of_these_processes_is_seen(tmp_path: Path) -> None:
     [
         ({"invocation": "of the process before"}, "the worker has run nothing of it, is active and says: words of it"),
         # Sent by the beat of before, or by hand in the Admin.
-        ({"origin": "gen41@one"}, "the worker's last run of it was sent by another process than this beat"),
+        ({"origin": "gen41@one"}, "the worker's last run of it was sent by no beat that runs now"),
         ({"uptime": -30.0}, "the worker has run nothing of it"),
         ({"uptime": 3600.0}, "the worker has run nothing of it"),
         ({"uptime": "now"}, "the worker has run nothing of it"),
@@ -148,8 +150,20 @@ def test_any_worker_of_the_host_may_have_run_it(
 
 
 def test_a_worker_knows_beat_on_another_host_by_its_process(tmp_path: Path) -> None:
-    answer = ask_services(tmp_path, {}, GOOD | {"uptime": time.monotonic(), "origin": "gen7@two"}, beat_process="7")
+    worker = GOOD | {"uptime": time.monotonic(), "origin": "gen7@two"}
+    answer = ask_services(tmp_path, {}, worker, beat_processes=["6", "7"])
     assert answer["seen"]["worker"]
+
+
+def test_a_beat_on_standby_is_neither_waited_for_nor_seen(tmp_path: Path) -> None:
+    worker = GOOD | {"uptime": time.monotonic(), "origin": "gen7@two"}
+    started = time.monotonic()
+    answer = ask_services(
+        tmp_path, {}, worker, "standby, because another beat is active", beat_processes=["7"], seconds=60
+    )
+    assert time.monotonic() - started < 30
+    assert answer["seen"]["worker"]
+    assert not answer["seen"]["beat"]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ SETTINGS: dict[str, Any] = {
     "services": ["rabbitmq", "web", "worker", "beat"],
     "worker_hosts": 1,
     "workers": ["shop-worker.service"],
+    "beat_hosts": 1,
     "late_tokens_minutes": 10,
     "old_backup_hours": 26,
 }
@@ -255,6 +256,36 @@ def test_a_name_neither_writes_on_the_terminal_nor_becomes_a_command(name: str, 
         assert re.fullmatch(arguments[-1].removeprefix("--grep="), words.printable(name))
     elif name in problem:
         assert name not in advised
+
+
+SENDS = {"active": True, "says": "active: 3 entries, next look in 5 s"}
+STANDBY = {"active": False, "says": "standby, because another beat is active"}
+
+
+def test_one_beat_of_several_on_standby_is_healthy() -> None:
+    units = [unit("beat") | {"says": STANDBY["says"]}]
+    several = SETTINGS | {"beat_hosts": 2}
+    assert told(several, units=units, tasks=[], beats={"celerybeat@one": SENDS, "celerybeat@two": STANDBY}) == []
+    # Whose answer is missing may be active.
+    assert told(several, units=units, tasks=[], beats={"celerybeat@two": STANDBY}) == []
+    assert told(several, units=units, tasks=[]) == []
+    # The only one there should be has no reason to be on standby.
+    assert told(units=units, tasks=[]) == [(2, "beat says: standby, because another beat is active")]
+
+
+def test_several_beats_of_which_none_is_active_are_critical() -> None:
+    several = SETTINGS | {"beat_hosts": 2}
+    found = told(several, tasks=[], beats={"celerybeat@one": STANDBY, "celerybeat@two": STANDBY})
+    assert [level for level, _ in found] == [2]
+    assert found[0][1].startswith("no beat is active (celerybeat@one: standby, because")
+    waits = [unit("beat") | {"says": "waiting for the broker: refused"}]
+    assert told(several, units=waits, tasks=[]) == [(2, "beat says: waiting for the broker: refused")]
+
+
+def test_the_screen_names_each_beat() -> None:
+    lines = list(screen._beat(facts(beats={"celerybeat@two": STANDBY, "celerybeat@one": SENDS})))
+    assert "celerybeat@one: active: 3 entries, next look in 5 s" in "\n".join(lines)
+    assert "celerybeat@two: standby, because another beat is active" in "\n".join(lines)
 
 
 def test_a_task_that_no_worker_knows_is_critical() -> None:

@@ -41,8 +41,9 @@ TASK = "tutorial.tasks.clear_sessions"
 
 
 @pytest.fixture
-def celery_app(celery_app: Celery) -> Iterator[Celery]:
-    """The project's app, with a broker in this process."""
+def celery_app(celery_app: Celery, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
+    """The project's app, with a broker in this process, which sends back no message that it can't deliver."""
+    monkeypatch.setattr(beat.LeaderLock, "taken", lambda *_: False)
     kept = celery_app.conf.broker_url
     celery_app.conf.update(broker_url="memory://")
     celery_app.loader.import_default_modules()
@@ -385,6 +386,25 @@ class TestWhatRanLast:
         assert run(other) == []
         assert PeriodicTask.objects.get(pk=fine.pk).total_run_count == 2
 
+    def test_two_active_beats_send_each_run_once(
+        self, engine: str, start: Start, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        fine = row("fine", **interval(1))
+        one, other = start(), start()  # as if the broker had given the lock to both
+        run(one)
+        run(other)
+        for _ in range(3):
+            time.sleep(1.1)
+            assert run(one) + run(other) == ["fine"]
+        assert PeriodicTask.objects.get(pk=fine.pk).total_run_count == 4
+        # It goes on by what the other one has written.
+        PeriodicTask.objects.filter(pk=fine.pk).update(last_run_at=timezone.now() - timedelta(hours=1))
+        PeriodicTasks.update_changed()
+        assert run(other) + run(one) == ["fine"]
+        assert {text for text in caplog.messages if "isn't sent" in text} == {
+            "Row 'fine' of the schedule isn't sent: it ran, or was edited, since it was read"
+        }
+
 
 def test_message_expires_by_the_brokers_clock(
     transactional_db: None, start: Start, celery_app: Celery
@@ -474,6 +494,7 @@ PeriodicTask.objects.create(name="fine", task="some.task", interval=every)
 app = Celery("naive", broker="memory://")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.set_default()
+beat.LeaderLock.taken = lambda *_: False  # the broker in this process sends nothing back
 scheduler = beat.Service(app, scheduler_cls="django_celery_beat.schedulers:DatabaseScheduler").scheduler
 import time
 end = time.monotonic() + 4

@@ -2,8 +2,9 @@
 
 Standard input: JSON with seconds (how long to wait), entry (the name of one in the schedule), interval (seconds between
 two of its runs), and what to ask: web (url and headers of a page that must answer 200, socket where that is a Unix
-one), beat and worker (unit, folder of notes; of the worker more, the others of this host), beat_process (of the beat on
-another host), worker_is_one_of_several. Prints for each what was seen, or nothing, and why not.
+one), beat and worker (unit, folder of notes; of the worker more, the others of this host), beat_processes (of beats on
+other hosts), worker_is_one_of_several. A beat on standby is not waited for. Prints for each what was seen, or nothing,
+and why not.
 """
 
 import hashlib
@@ -86,6 +87,8 @@ def beat_sends(service):
     known, age, unit = noted(service)
     if "sent" in known:
         return f"beat sent it {age:.0f} s ago", None
+    if unit["StatusText"].startswith("standby") and given.get("beat_processes"):
+        on_standby.add("beat")
     return None, f"beat is {unit['ActiveState']} and says: {unit['StatusText'] or 'nothing'}"
 
 
@@ -99,16 +102,19 @@ def workers_succeed(service):
 def one_succeeds(service):
     """Return what was seen of a worker doing what this beat has sent, and why nothing was."""
     known, age, unit = noted(service)
-    process = given.get("beat_process") or unit_says(given["beat"]["unit"], "MainPID")["MainPID"]
+    processes = list(given.get("beat_processes", []))
+    if given.get("beat"):
+        processes.append(unit_says(given["beat"]["unit"], "MainPID")["MainPID"])
+    origins = tuple(f"gen{process}@" for process in processes if process)
     if not known:
         says = unit["StatusText"] or "nothing"
         return None, f"the worker has run nothing of it, is {unit['ActiveState']} and says: {says}"
-    if known.get("result") == "succeeded" and str(known.get("origin")).startswith(f"gen{process}@"):
+    if known.get("result") == "succeeded" and str(known.get("origin")).startswith(origins):
         return f"the worker ran it with success in {known['seconds']:.2f} s, {age:.0f} s ago", None
     if known.get("running"):
         return None, "its run hasn't ended"
     if known.get("result") == "succeeded":
-        return None, "the worker's last run of it was sent by another process than this beat"
+        return None, "the worker's last run of it was sent by no beat that runs now"
     return None, f"its last run: {known.get('result')}{' (' + str(known['error']) + ')' if known.get('error') else ''}"
 
 
@@ -130,7 +136,7 @@ def page_answers(page):
 def awaited(service):
     """Tell whether the service hasn't been seen and still may be."""
     waited = time.monotonic() - started
-    if seen[service]:
+    if seen[service] or service in on_standby:
         return False
     # Of several workers another one may get all of it.
     elsewhere = service == "worker" and given.get("worker_is_one_of_several")
@@ -138,6 +144,7 @@ def awaited(service):
 
 
 ask = {"web": page_answers, "beat": beat_sends, "worker": workers_succeed}
+on_standby = set()
 seen = dict.fromkeys(service for service in ask if given.get(service))
 why = {}
 while True:

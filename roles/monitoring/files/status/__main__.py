@@ -127,6 +127,7 @@ def gather(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
         if "broker" in project:
             facts["broker"] = add_login(facts["broker"], project["broker"])
         workers = project.get("broker", {}).get("workers", {})
+        facts["beats"] = project.get("broker", {}).get("beats", {})
         facts["workers"] = {name: said.get("registered") for name, said in workers.items()}
         # Who knows of all runs knows which weren't.
         here = "worker" in services and settings["worker_hosts"] == 1

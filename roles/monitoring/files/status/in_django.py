@@ -148,10 +148,16 @@ def broker() -> dict[str, Any]:
             except connection.channel_errors:  # nobody has consumed from it yet
                 continue
             queues.append({"name": name, "messages": queue.message_count, "consumers": queue.consumer_count})
-        return {"login": True, "names": names, "queues": queues, "workers": workers(connection)}
+        return {
+            "login": True,
+            "names": names,
+            "queues": queues,
+            "workers": workers(connection),
+            "beats": beats(connection),
+        }
     except Exception as error:  # the words of some hold the address with the password
         kind = type(error.__cause__ or error).__name__
-        return {"login": False, "names": names, "queues": [], "workers": {}, "error": kind}
+        return {"login": False, "names": names, "queues": [], "workers": {}, "beats": {}, "error": kind}
     finally:
         connection.collect(socket_timeout=1)
 
@@ -171,6 +177,29 @@ def workers(connection: Any) -> dict[str, Any]:
                 if isinstance(said, list):
                     found.setdefault(name, {})[question] = said
     return found
+
+
+def beats(connection: Any) -> dict[str, Any]:
+    """Return, by its name, whether each beat is active and what it says; nothing where there is only one."""
+    most = json.loads((HERE / "settings.json").read_text(encoding="utf-8"))["beat_hosts"]
+    if most < 2:
+        return {}
+    control: Any = current_app.control  # whose stubs want a function as matcher
+    answers = control.broadcast(
+        "beat_state",
+        pattern="celerybeat@*",
+        matcher="glob",
+        reply=True,
+        timeout=PATIENCE,
+        limit=most,
+        connection=connection,
+    )
+    return {
+        name: {"active": said["active"] is True, "says": str(said.get("says"))}
+        for answer in answers or []
+        for name, said in answer.items()
+        if isinstance(said, dict) and "active" in said
+    }
 
 
 # Beside the questions to the database, whose connection is this thread's.

@@ -23,7 +23,8 @@ LATE_SECONDS, VERY_LATE_SECONDS = 60, 600
 FREQUENT_SECONDS = 3600
 # The services' own words: of one that is connected to the broker, and of a beat that has a reason to send nothing.
 AT_WORK = ("consuming", "active:")
-IDLE = ("waiting for", "standing by", "standby")
+IDLE = ("waiting for", "another beat")
+STANDBY = ("standing by", "standby")
 
 # Of a certificate's life, whatever its length. It is renewed at a third of it.
 LATE_SHARE, VERY_LATE_SHARE = 0.25, 0.1
@@ -55,7 +56,8 @@ def find_problems(facts: dict[str, Any], settings: dict[str, Any]) -> list[Probl
     """Return what is wrong, causes before what follows from them, the worst first."""
     found = [
         *_checks(facts),
-        *_units(facts),
+        *_units(facts, settings),
+        *_beats(facts, settings),
         *_certificate(facts),
         *_broker(facts),
         *_project(facts, settings),
@@ -73,9 +75,11 @@ def _checks(facts: dict[str, Any]) -> Iterator[Problem]:
         yield Problem(CRITICAL, f"the check of {name} failed ({kind})", "nothing is known of it", "report the bug")
 
 
-def _units(facts: dict[str, Any]) -> Iterator[Problem]:
+def _units(facts: dict[str, Any], settings: dict[str, Any]) -> Iterator[Problem]:
     if not facts["units"]:
         yield Problem(CRITICAL, "systemd doesn't answer", "nothing can be known", "systemctl is-system-running")
+    # One beat of several may be on standby; where it is the only one, a stranger sends.
+    idle = IDLE if settings["beat_hosts"] > 1 else IDLE + STANDBY
     for unit in facts["units"]:
         name, look = unit["name"], f"sudo journalctl --lines=30 --unit={unit['name']}"
         means = MEANING[unit["service"]]
@@ -86,12 +90,20 @@ def _units(facts: dict[str, Any]) -> Iterator[Problem]:
         elif unit["state"] != "active":
             what = f"{name} is {unit['state']} ({unit['detail']})"
             yield Problem(CRITICAL, what, f"{means}, systemd tries again", look)
-        elif unit["service"] == "beat" and unit["says"].startswith(IDLE):
+        elif unit["service"] == "beat" and unit["says"].startswith(idle):
             yield Problem(CRITICAL, f"beat says: {unit['says']}", means, look)
         elif unit["restarts"] and unit["since"] and facts["at"] - unit["since"] < UNREST_SECONDS:
             times = "once" if unit["restarts"] == 1 else f"{unit['restarts']} times"
             what = f"{name} was restarted {times}, last {facts['at'] - unit['since']:.0f} s ago"
             yield Problem(WARNING, what, "it ended or hung by itself", look)
+
+
+def _beats(facts: dict[str, Any], settings: dict[str, Any]) -> Iterator[Problem]:
+    beats = facts.get("beats") or {}
+    if len(beats) >= settings["beat_hosts"] > 1 and not any(beat["active"] for beat in beats.values()):
+        says = "; ".join(f"{name}: {beat['says']}" for name, beat in sorted(beats.items()))
+        look = f"sudo journalctl --lines=30 --unit={facts['app']}-beat, where it runs"
+        yield Problem(CRITICAL, f"no beat is active ({says})", MEANING["beat"], look)
 
 
 def _certificate(facts: dict[str, Any]) -> Iterator[Problem]:

@@ -140,6 +140,8 @@ def _beat(facts: dict[str, Any]) -> Iterator[str]:
         if unit["service"] == "beat":
             fed = unit["fed_watchdog"]
             yield f"last tick {age(facts['at'] - fed)} ago" if fed else "no tick yet"
+    for name, beat in sorted((facts.get("beats") or {}).items()):
+        yield f"{name}: {beat['says']}"
 
 
 def _tasks(facts: dict[str, Any]) -> Iterator[str]:

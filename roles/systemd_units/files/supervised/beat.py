@@ -1,7 +1,8 @@
 """Celery beat as a good service of systemd: the scheduler class of its command line, with this mixed in.
 
 One of several beats is active: it holds the leader lock, which RabbitMQ gives to one; the others are on standby. A row
-that can't be run is skipped, alone. What ran is in the database before it is sent, so that no end of beat repeats it.
+that can't be run is skipped, alone. What ran is in the database before it is sent, so that no end of beat repeats it,
+and is written there only over what this beat knows of it, so that no second beat does.
 """
 
 import atexit
@@ -15,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 import celery.beat
+from amqp.basic_message import Message
 from amqp.exceptions import ResourceLocked
 from celery.signals import before_task_publish
 from celery.utils.imports import load_extension_class_names
@@ -34,7 +36,8 @@ SKEW_SECONDS = 60
 class LeaderLock:
     """The right to send, which one beat at a time has: an exclusive queue on a connection of its own.
 
-    RabbitMQ gives it to the first and takes it back with its connection; a standby beat takes over then.
+    RabbitMQ gives it to the first and takes it back with its connection. The others ask each second whether the queue
+    is there, by a message that comes back where it isn't: a declaration that is refused would be logged as an error.
     """
 
     QUEUE = "celerybeat.leader"
@@ -42,17 +45,38 @@ class LeaderLock:
     # (twice the heartbeat), which would keep the queue locked after the cut.
     ANSWER_SECONDS = 15
     HEARTBEAT_SECONDS = 10
+    STANDBY = "standby, because another beat is active"
 
     def __init__(self, app: Any) -> None:
         """Take nothing yet."""
         self.app = app
         self.connection: Any = None
         self.reached = False
+        self.returned = False
         self.obstacle = "not asked for yet"
         atexit.register(self.release)
 
     def held(self) -> bool:
         """Tell whether this beat holds the lock, after trying to get it: one question to the broker."""
+        try:
+            channel = self.channel()
+            if self.obstacle and self.taken(channel):
+                self.stand_by()
+                return False
+            channel.queue_declare(self.QUEUE, exclusive=True, auto_delete=True)
+        except ResourceLocked:  # another beat was faster
+            self.lose(self.obstacle or "another beat has the leader lock")
+        except (*self.connection.connection_errors, *self.connection.channel_errors, OperationalError) as error:
+            self.lose(f"waiting for the broker: {error}")
+        else:
+            self.reached = True
+            if self.obstacle:
+                self.obstacle = ""
+                logger.info("This beat is active: it sends what is due")
+        return not self.obstacle
+
+    def channel(self) -> Any:
+        """Return the channel of the lock's connection, connecting if need be."""
         if self.connection is None:
             self.connection = self.app.connection_for_write(
                 heartbeat=self.HEARTBEAT_SECONDS,
@@ -61,34 +85,41 @@ class LeaderLock:
                     "socket_settings": {socket.TCP_USER_TIMEOUT: self.ANSWER_SECONDS * 1000},
                 },
             )
-        try:
-            self.connection.connect()
-            self.connection.default_channel.queue_declare(self.QUEUE, exclusive=True, auto_delete=True)
-        except ResourceLocked:
-            self.reached = True
-            self.lose("standby, because another beat is active", logging.WARNING)
-        except (*self.connection.connection_errors, *self.connection.channel_errors, OperationalError) as error:
-            self.lose(f"waiting for the broker: {error}", logging.ERROR)
-        else:
-            self.reached = True
-            if self.obstacle:
-                self.obstacle = ""
-                logger.info("This beat is active: it sends what is due")
-        return not self.obstacle
+        self.connection.connect()
+        return self.connection.default_channel
+
+    def taken(self, channel: Any) -> bool:
+        """Tell whether another beat holds the lock: its queue takes a message, which is dropped at once."""
+        self.returned = False
+        channel.events["basic_return"].add(self.note_return)
+        channel.basic_publish_confirm(Message(b"", expiration="0"), routing_key=self.QUEUE, mandatory=True)
+        return not self.returned
+
+    def note_return(self, *_: Any) -> None:
+        """Note that the broker has no queue for the message."""
+        self.returned = True
+
+    def stand_by(self) -> None:
+        """Log it once."""
+        self.reached = True
+        if self.obstacle != self.STANDBY:
+            self.obstacle = self.STANDBY
+            logger.info("On standby: another beat is active, and this one takes over when it ends")
 
     def release(self) -> None:
         """Let a standby beat take over at once."""
         if self.connection:
             self.connection.close()
+            self.connection = None
 
-    def lose(self, obstacle: str, level: int) -> None:
+    def lose(self, obstacle: str) -> None:
         """Begin again with the next question; log what is in the way if it is something new."""
         if self.connection:
             self.connection.collect(socket_timeout=1)
             self.connection = None
         if obstacle != self.obstacle:
             self.obstacle = obstacle
-            logger.log(level, "Sending nothing: %s", obstacle)
+            logger.error("Sending nothing: %s", obstacle)
 
 
 class Database:
@@ -133,7 +164,9 @@ class Entry:
     _default_now: Callable[[], datetime]
 
     def __init__(self, model: Any, app: Any = None) -> None:
-        """Read a row, as django-celery-beat does."""
+        """Read a row, as django-celery-beat does; keep what the database says of its last run."""
+        if not hasattr(model, "last_run_noted"):
+            model.last_run_noted = model.last_run_at
         super().__init__(model, app=app)  # type: ignore[call-arg]
         # Before 2.8 django-celery-beat gives it to the broker in a way that the worker never sees.
         self.options["headers"] = {**(self.options.get("headers") or {}), "periodic_task_name": model.name}
@@ -142,13 +175,18 @@ class Entry:
         if self.apart:
             self.options["retry"] = False
 
-    def save(self) -> None:
-        """Write when it ran last and how often, and nothing else: the row may have been edited meanwhile."""
+    def save(self) -> bool:
+        """Write when it ran last and how often, and nothing else: the row may have been edited meanwhile.
+
+        Returns False, and writes nothing, if the database has another last run than the one that was read.
+        """
         last = in_utc(self.model.last_run_at)
-        type(self.model)._default_manager.filter(pk=self.model.pk).update(
-            last_run_at=last if settings.USE_TZ else last.replace(tzinfo=None),
-            total_run_count=self.model.total_run_count,
-        )
+        last = last if settings.USE_TZ else last.replace(tzinfo=None)
+        unchanged = type(self.model)._default_manager.filter(pk=self.model.pk, last_run_at=self.model.last_run_noted)
+        if not unchanged.update(last_run_at=last, total_run_count=self.model.total_run_count):
+            return False
+        self.model.last_run_noted = last
+        return True
 
     def forget_future_run(self) -> None:
         """Let it have run just now if it last ran in the future, seen from a clock that was set back.
@@ -179,6 +217,8 @@ class Scheduler:
         self.lock = LeaderLock(app)
         self.database = Database()
         self.active = False
+        self.overtaken: set[str] = set()
+        self.said = ""
         self.ticked = 0.0
         self.skipped: dict[str, str] = {}
         self.logged: dict[str, str] = {}
@@ -193,7 +233,7 @@ class Scheduler:
         interval = 1.0
         # Both are asked each time: an outage of the database is no reason to lose the lock.
         if all([self.lock.held(), self.database.answers(self.Changes.last_change)]):
-            if not self.active or self.ticked < before:
+            if not self.active or self.overtaken or self.ticked < before:
                 self.active = self.database.answers(self.read_again)
             found: list[float] = []
             self.active = self.active and self.database.answers(
@@ -203,7 +243,8 @@ class Scheduler:
         else:
             self.active = False
         ready = self.lock.reached and self.database.reached
-        systemd.notify("WATCHDOG=1", f"STATUS={self.status(interval)}", *(["READY=1"] if ready else []))
+        self.said = self.status(interval)
+        systemd.notify("WATCHDOG=1", f"STATUS={self.said}", *(["READY=1"] if ready else []))
         return interval
 
     def status(self, interval: float) -> str:
@@ -224,6 +265,7 @@ class Scheduler:
         if self.Changes.last_change() is None:
             self.Changes.update_changed()
         self._dirty.clear()
+        self.overtaken.clear()
         self._initial_read, self._heap = True, None
         super().setup_schedule()  # type: ignore[misc]
 
@@ -287,14 +329,25 @@ class Scheduler:
         return False, self.max_interval
 
     def reserve(self, entry: Any) -> Any:
-        """Write that it runs before it is sent: what was sent is never sent again, whenever beat ends."""
+        """Write that it runs before it is sent: what was sent is never sent again, whenever beat ends.
+
+        What another beat has sent since this one read the row isn't sent, whatever became of the lock.
+        """
         reserved = super().reserve(entry)  # type: ignore[misc]
         self._dirty.discard(reserved.name)
         try:
-            reserved.save()
+            if not reserved.save():
+                self.overtaken.add(reserved.name)
         except (DataError, IntegrityError) as error:
             self.skip(entry.name, rows.explain(error))
         return reserved
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send a due entry, unless its row says that it ran meanwhile; the schedule is read again then."""
+        if entry.name in self.overtaken:
+            logger.warning("Row %r of the schedule isn't sent: it ran, or was edited, since it was read", entry.name)
+        else:
+            super().apply_entry(entry, producer=producer)  # type: ignore[misc]
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **options: Any) -> Any:
         """Send an entry; one that can't be sent is logged once, without a traceback."""
@@ -345,6 +398,16 @@ if hasattr(celery.beat, "BeatPidbox"):
 
         LOCKED_SECONDS = 30
 
+        def __init__(self, service: Any) -> None:
+            """Answer the status, too."""
+            super().__init__(service)
+            self.node.handlers["beat_state"] = self.beat_state
+
+        def beat_state(self, state: Any, **_: Any) -> dict[str, Any]:
+            """Answer whether this beat sends, and what it says of itself."""
+            scheduler = vars(self.service).get("scheduler")  # made by the main thread
+            return {"active": scheduler is not None and scheduler.active, "says": getattr(scheduler, "said", "")}
+
         def _connect(self) -> Any:
             """Connect as Celery does."""
             connection = self.app.connection_for_read(heartbeat=LeaderLock.HEARTBEAT_SECONDS)
@@ -384,3 +447,9 @@ class Service(celery.beat.Service):
             self.remote_control, self._pidbox = False, RemoteControl(self)
             self._pidbox.start()
         super().start(*args, **options)
+
+    def sync(self) -> None:
+        """End what is open, and let a standby beat take over before what is left takes its time."""
+        super().sync()
+        scheduler: Any = self.scheduler
+        scheduler.lock.release()
