@@ -73,7 +73,7 @@ GOOD = {"invocation": "w1", "origin": "gen42@one", "result": "succeeded", "secon
 
 
 def ask_services(
-    folder: Path, beat: dict[str, Any], worker: dict[str, Any], says: str = "words of it", **question: Any
+    folder: Path, beat: dict[str, Any] | None, worker: dict[str, Any], says: str = "words of it", **question: Any
 ) -> Any:
     """Return what is seen of one entry, as it is noted; systemctl is a stand-in."""
     program = folder / "bin/systemctl"
@@ -92,6 +92,8 @@ printf 'ActiveState=active\\nInvocationID=%s\\nMainPID=%s\\nStatusText={says}\\n
         path.write_text(json.dumps(known), encoding="utf-8")
     asked = {name: {"unit": f"shop-{name}.service", "folder": str(folder / name)} for name in ("beat", "worker")}
     asked["worker"] = question.pop("workers", asked["worker"])
+    if beat is None:
+        del asked["beat"]
     command = [sys.executable, str(ROOT / "roles/periodic_tasks/files/prove.py")]
     environment = os.environ | {"PATH": f"{folder}/bin:{os.environ['PATH']}"}
     said = subprocess.run(
@@ -151,7 +153,8 @@ def test_any_worker_of_the_host_may_have_run_it(
 
 def test_a_worker_knows_beat_on_another_host_by_its_process(tmp_path: Path) -> None:
     worker = GOOD | {"uptime": time.monotonic(), "origin": "gen7@two"}
-    answer = ask_services(tmp_path, {}, worker, beat_processes=["6", "7"])
+    answer = ask_services(tmp_path, None, worker, beat_processes=["6", "7"])
+    assert answer["seen"].keys() == {"worker"}
     assert answer["seen"]["worker"]
 
 
