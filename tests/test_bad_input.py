@@ -452,6 +452,17 @@ REFUSED = [
         "systemd_units_process_memory must be a whole number from 1 to",
     ),
     Case(
+        "a worker without a name",
+        {"systemd_units_workers": [{"queues": ["mail"]}]},
+        "In systemd_units_workers each worker needs a name of small letters, digits and dashes, other than web",
+    ),
+    Case(
+        "a worker's queues as one text",
+        {"systemd_units_workers": [{"name": "mail", "queues": "mail,slow"}]},
+        "In systemd_units_workers the queues of mail must be a list of names without blanks and commas.",
+    ),
+    Case("workers as names", {"systemd_units_workers": ["mail"]}, "systemd_units_workers must be"),
+    Case(
         "text for a command",
         {"monitoring_failure_command": f"mail -s {MARK} ops@example.org"},
         "monitoring_failure_command must be a list, but it is text.",

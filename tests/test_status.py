@@ -146,6 +146,20 @@ def test_a_queue_may_wait_but_not_pile_up_or_be_alone(count: int, consumers: int
     assert [problem[0] for problem in told(broker=BROKER | {"queues": queues})] == ([level] if level else [])
 
 
+def test_all_workers_are_named_by_what_is_to_be_done() -> None:
+    settings = SETTINGS | {"workers": ["shop-worker.service", "shop-mail.service"]}
+    alone = [{"name": "sweeping", "messages": 0, "consumers": 0}]
+    late = [{"name": "sweeping", "messages": 101, "consumers": 1}]
+    failed = [task(result="failed", error="KeyError", failures=1)]
+    for other, do in (
+        ({"broker": BROKER | {"queues": alone}}, "sudo systemctl restart shop-worker shop-mail, where they run"),
+        ({"broker": BROKER | {"queues": late}}, "--unit=shop-worker --unit=shop-mail, where they run"),
+        ({"tasks": failed}, "--unit=shop-beat --unit=shop-worker --unit=shop-mail '--grep="),
+    ):
+        (problem,) = problems.find_problems(facts(**other), settings)
+        assert do in problem.do
+
+
 def test_an_alarm_comes_before_what_follows_from_it() -> None:
     found = told(broker=BROKER | {"alarms": ["disk"]}, tasks=[task(succeeded=NOW - 1000)])
     assert [what.split()[0] for _, what in found] == ["the", "sweep"]

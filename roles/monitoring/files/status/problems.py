@@ -62,7 +62,7 @@ def find_problems(facts: dict[str, Any], settings: dict[str, Any]) -> list[Probl
         *_broker(facts),
         *_project(facts, settings),
         *_disks(facts),
-        *_queues(facts),
+        *_queues(facts, settings),
         *_tasks(facts, settings),
         *_tokens(facts, settings),
         *_backup(facts, settings),
@@ -204,33 +204,36 @@ def _disks(facts: dict[str, Any]) -> Iterator[Problem]:
             yield Problem(level, what, means, f"make room: sudo du -xh --max-depth=2 {disk['path']} | sort -h")
 
 
-def _queues(facts: dict[str, Any]) -> Iterator[Problem]:
+def _queues(facts: dict[str, Any], settings: dict[str, Any]) -> Iterator[Problem]:
     broker = facts["broker"]
     if broker.get("tools") and broker["queues"] is None:
         what = "the broker didn't list the queues of the app"
         yield Problem(
             WARNING, what, "its virtual host is gone, or the host is overloaded", "sudo rabbitmqctl list_vhosts"
         )
-    worker = f"{facts['app']}-worker, where it runs"
+    workers = [unit.removesuffix(".service") for unit in settings["workers"]]
+    where = "where it runs" if len(workers) == 1 else "where they run"
+    restart = f"sudo systemctl restart {' '.join(workers)}, {where}"
+    look = f"sudo journalctl --lines=30 --unit={' --unit='.join(workers)}, {where}"
     ours = {*broker.get("app_queues", []), *(task["queue"] for task in facts.get("tasks") or [] if task["enabled"])}
     for queue in broker.get("queues") or []:
         name, count = queue["name"], queue["messages"]
         if not queue["consumers"] and name in ours:
             what = f"nobody takes messages from the queue {name} ({count} wait)"
-            yield Problem(CRITICAL, what, MEANING["worker"], f"sudo systemctl restart {worker}")
+            yield Problem(CRITICAL, what, MEANING["worker"], restart)
         elif count > QUEUE_WARNING:
             level = CRITICAL if count > QUEUE_CRITICAL else WARNING
             what = f"{count} messages wait in the queue {name}"
-            yield Problem(level, what, "the worker doesn't keep up", f"sudo journalctl --lines=30 --unit={worker}")
+            yield Problem(level, what, "the worker doesn't keep up", look)
 
 
 def _tasks(facts: dict[str, Any], settings: dict[str, Any]) -> Iterator[Problem]:
-    app = settings["app"]
+    units = [f"{settings['app']}-beat", *(unit.removesuffix(".service") for unit in settings["workers"])]
     for task in facts.get("tasks") or []:
         if not task["enabled"]:
             continue
         name = task["name"]
-        look = f"sudo journalctl --lines=30 --unit={app}-beat --unit={app}-worker {grep(task['task'])}"
+        look = f"sudo journalctl --lines=30 --unit={' --unit='.join(units)} {grep(task['task'])}"
         if task["unreadable"]:
             what = f"beat skips {name} ({task['unreadable']})"
             yield Problem(CRITICAL, what, UNDONE, "correct it in the Admin under Periodic tasks")
