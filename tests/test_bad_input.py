@@ -120,6 +120,29 @@ CURVE_KEY = """-----BEGIN PRIVATE KEY-----
 MC4CAQAwBQYDK2VwBCIEIPAjlSfKX6JaOQPkWPpjGwi48vS0nSI0QIEZ5n7wY0eR
 -----END PRIVATE KEY-----
 """
+MAIL = {
+    "django_app_mail_host": "smtp.example.org",
+    "django_app_mail_user": "shop",
+    "django_app_mail_password": MARK,
+    "django_app_mail_sender": "a@example.org",
+}
+MAIL_PROBLEMS: list[tuple[str, dict[str, Any], str]] = [
+    ("port in the host", {"host": "smtp.example.org:587"}, "must be the bare name or address of a mail server"),
+    ("no host", {"host": ""}, "are for a mail server, which django_app_mail_host must name."),
+    ("no port", {"port": 0}, "django_app_mail_port must be a port from 1 to 65535."),
+    ("starttls at 465", {"port": 465}, "servers encrypt from the beginning: set tls, or another"),
+    ("tls at 587", {"port": "587", "security": "tls"}, "servers begin in clear text: set starttls, or another"),
+    ("another security", {"security": "ssl"}, "django_app_mail_security must be one of starttls, tls, none."),
+    ("no password", {"password": ""}, "django_app_mail_user and django_app_mail_password belong together"),
+    ("password in clear text", {"security": "none"}, "the password would cross the network in clear text"),
+    ("no sender", {"sender": ""}, "django_app_mail_sender must be the address from which messages are"),
+    ("sender of two lines", {"sender": "a@b.org\nBcc: c@d.org"}, "django_app_mail_sender must be the address"),
+    (
+        "name without addresses",
+        {},
+        "list the addresses or networks of smtp.example.org in systemd_units_mail_ad",
+    ),
+]
 WEB_APP = {
     "client_id": "shop",
     "client_type": "confidential",
@@ -219,6 +242,11 @@ ACCEPTED = [
         proxy=("two",),
     ),
     Case("variables of a proxy without one", {"web_proxy_server_names": ["oauth.example.org"]}),
+    Case("a mail server with a name", MAIL | {"systemd_units_mail_addresses": ["192.0.2.0/24"]}),
+    Case(
+        "a mail server with a name where all addresses are allowed",
+        POSTGRES | MAIL | {"django_app_mail_security": "tls", "django_app_mail_sender": "Shop <a@example.org>"},
+    ),
     Case("networks to talk to", {"systemd_units_allowed_addresses": ["localhost", "192.0.2.0/24", "2001:db8::1"]}),
 ]
 
@@ -445,6 +473,20 @@ REFUSED = [
         "name among the allowed addresses",
         {"systemd_units_allowed_addresses": ["localhost", "mail.example.org"]},
         "systemd_units_allowed_addresses must list addresses or networks, for example 192.0.2.0/24",
+    ),
+    *(
+        Case(f"mail, {id_}", MAIL | {f"django_app_mail_{key}": value for key, value in variables.items()}, sentence)
+        for id_, variables, sentence in MAIL_PROBLEMS
+    ),
+    Case(
+        "mail password in the environment",
+        MAIL | {"systemd_units_mail_addresses": ["192.0.2.25"], "django_app_environment": {"RELAY": f"x:{MARK}"}},
+        "django_app_environment would show everybody on the host a secret in RELAY",
+    ),
+    Case(
+        "name among the addresses for mail",
+        MAIL | {"systemd_units_mail_addresses": ["smtp.example.org"]},
+        "systemd_units_mail_addresses must list addresses or networks, for example 192.0.2.25",
     ),
     Case(
         "no memory for a process",

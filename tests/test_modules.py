@@ -888,6 +888,13 @@ class TestAptSources:
         assert run_module(APT_SUITES, **wanted)["changed"] is False
 
 
+def test_facts_know_the_name_servers(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    assert host_facts.name_servers(path) == []
+    path.write_text("# nameserver 192.0.2.1\nsearch example.org\nnameserver 192.0.2.53\nnameserver\tfe80::1%eth0\n")
+    assert host_facts.name_servers(path) == ["192.0.2.53", "fe80::1"]
+
+
 def test_facts_know_data_that_rabbitmq_4_refuses(tmp_path: Path) -> None:
     (tmp_path / "new@one-feature_flags").write_text("[classic_queue_type_delivery_support,\n feature_flags_v2].")
     assert host_facts.old_broker_data(tmp_path) == []

@@ -10,6 +10,8 @@ import pytest
 
 from project import ROOT
 
+# Of one of the two.
+MAIL = {"13": "django_app_mail_host=192.0.2.25"}
 OWN = ("tutorial-web.service", "tutorial-worker.service", "tutorial-beat.service")
 # What of Debian's own unit decides on exposure.
 RABBITMQ = """\
@@ -47,7 +49,7 @@ def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     subprocess.run(
         [
             *(Path(sys.executable).parent / "ansible-playbook", ROOT / "tests/render_units.yml"),
-            *("--inventory", folder / "hosts", "--extra-vars", f"debian={request.param}"),
+            *("--inventory", folder / "hosts", "--extra-vars", f"debian={request.param} {MAIL.get(request.param, '')}"),
         ],
         env={
             **os.environ,
@@ -127,11 +129,12 @@ def test_the_sandbox_is_what_makes_it(root: Path, tmp_path: Path) -> None:
     assert exposure(tmp_path, OWN[0]) > 9
 
 
-def test_networks_are_named_as_systemd_run_takes_them(root: Path) -> None:
-    """Of the word localhost and further networks it takes none."""
+def test_networks_are_named_as_systemd_run_takes_them(root: Path, request: pytest.FixtureRequest) -> None:
+    """Of the word localhost and further networks it takes none; a mail server is added."""
     lines = [line for path in root.rglob("*.conf") for line in path.read_text().splitlines()]
     allowed = {line for line in lines if line.startswith("IPAddressAllow=")}
-    assert allowed == {"IPAddressAllow=127.0.0.0/8 ::1/128"}
+    mail = " 192.0.2.25" if "Debian 13" in request.node.name else ""
+    assert allowed == {f"IPAddressAllow=127.0.0.0/8 ::1/128{mail}"}
 
 
 @pytest.mark.parametrize("unit", [*OWN, "rabbitmq-server.service"])

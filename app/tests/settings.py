@@ -3,7 +3,7 @@
 import os
 
 # Nothing of the developer's own settings, and no key file in the source folder.
-PREFIXES = ("DJANGO_", "CELERY_", "CORS_", "OAUTH_", "OIDC_", "DATABASE_")
+PREFIXES = ("DJANGO_", "CELERY_", "CORS_", "OAUTH_", "OIDC_", "DATABASE_", "EMAIL_")
 for name in list(os.environ):
     if name.startswith(PREFIXES) and "MODULE" not in name:
         del os.environ[name]

@@ -161,6 +161,19 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
+# -- Mail -------------------------------------------------------------------------------------------
+
+# Nothing is sent without a server.
+EMAIL_HOST = env.str("EMAIL_HOST", "")
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'dummy'}.EmailBackend"
+EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = env.bool("EMAIL_USE_SSL", False)
+EMAIL_PORT = env.int("EMAIL_PORT", 25)
+EMAIL_HOST_USER = env.str("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env.str("EMAIL_HOST_PASSWORD", "")
+EMAIL_TIMEOUT = 10  # seconds; a request waits for the server
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("DEFAULT_FROM_EMAIL", "webmaster@localhost")
+
 # -- OAuth 2.0 --------------------------------------------------------------------------------------
 
 # Redirect URIs may be https, or http to 127.0.0.1 and [::1]; further ones (see tutorial/oauth/redirects.py):

@@ -41,6 +41,7 @@ ansible_facts:
     - C(unfinished_packages), names of those that dpkg has not finished, and C(apt_suites), the suites that APT's
       sources name.
     - C(listeners), who listens on which TCP port: C(port), C(address), C(program), C(unit).
+    - C(name_servers), addresses of those that the host asks.
     - C(localhost_is_loopback), whether that name means 127.0.0.1.
     - C(app_conflicts), what bears the app's name and was not made by these roles, and C(app_account_is_ours).
     - C(managed_broker), of the RabbitMQ that role rabbitmq configured C(apps) (names of the apps that use it),
@@ -109,6 +110,12 @@ def old_broker_data(folder: Path) -> list[str]:
         ]
     except PermissionError:
         return []
+
+
+def name_servers(path: Path) -> list[str]:
+    """Return the addresses in resolv.conf(5); zones of links are dropped."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return re.findall(r"(?m)^nameserver[ \t]+([0-9a-fA-F.:]+)", text)
 
 
 def is_loopback(name: str) -> bool:
@@ -298,6 +305,7 @@ def main() -> None:
             "managed_certificates": managed_proxy(Path("/etc/letsencrypt/managed-by-ansible")),
             "proxy_paths": [f"/etc/{path}" for path in PROXY_PATHS if os.path.lexists(f"/etc/{path}")],
             "has_ipv6": Path("/proc/net/if_inet6").exists(),
+            "name_servers": name_servers(Path("/etc/resolv.conf")),
             "old_broker_data": old_broker_data(Path("/var/lib/rabbitmq/mnesia")),
         },
     )

@@ -123,6 +123,18 @@ def wanted(theirs: dict[str, Any]) -> dict[str, Any]:
         "DATABASES": databases | {"default": database(given("DATABASE_URL"), databases.get("default") or {})},
         "LOGGING": logging_to_journal(theirs.get("LOGGING") or {}, given("DJANGO_LOG_LEVEL") or "INFO"),
     }
+    if given("EMAIL_HOST"):
+        ours |= {
+            "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+            "EMAIL_HOST": given("EMAIL_HOST"),
+            "EMAIL_PORT": int(given("EMAIL_PORT") or 25),
+            "EMAIL_USE_TLS": on("EMAIL_USE_TLS"),
+            "EMAIL_USE_SSL": on("EMAIL_USE_SSL"),
+            "EMAIL_HOST_USER": given("EMAIL_HOST_USER"),
+            "EMAIL_HOST_PASSWORD": given("EMAIL_HOST_PASSWORD"),
+            "EMAIL_TIMEOUT": theirs.get("EMAIL_TIMEOUT") or 10,
+            "DEFAULT_FROM_EMAIL": given("DEFAULT_FROM_EMAIL"),
+        }
     if listed("DJANGO_CSRF_TRUSTED_ORIGINS"):
         ours["CSRF_TRUSTED_ORIGINS"] = listed("DJANGO_CSRF_TRUSTED_ORIGINS")
     apps = list(theirs.get("INSTALLED_APPS", []))
@@ -161,7 +173,7 @@ def compare(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
                 replaced["DATABASES['default']['PASSWORD']"] = str(old["PASSWORD"])
             keys = [key for key, now in new.items() if (old.get(key) or "") != (now or "")]
             changes.append(f"DATABASES['default']: {', '.join(keys)}")
-        elif name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "LOGGING"):
+        elif name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS", "EMAIL_HOST_PASSWORD", "LOGGING"):
             changes.append(f"{name}: set")
         elif name == "INSTALLED_APPS":
             changes.append("INSTALLED_APPS: django_celery_beat added")
