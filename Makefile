@@ -15,7 +15,7 @@ endif
 
 locks := requirements.txt $(wildcard app/requirements.txt app/requirements-dev.txt)
 
-.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted upgrade debian-upgrade cluster front foreign machine bench setup packages lock clean
+.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted upgrade debian-upgrade cluster front foreign projects machine bench setup packages lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand --tabs=12
@@ -71,6 +71,9 @@ front: setup ## nginx and certificates in front, with an authority for tests
 
 foreign: setup ## hosts that belong to others too, and hardened ones: refusals, first deployments that fail, and what works
 	molecule/shared/test.sh foreign
+
+projects: setup ## other people's projects, unmodified: poetry, uv, plain pins, wagtail and pretalx
+	molecule/shared/test.sh projects
 
 machine: setup ## a machine with a kernel of its own, emulated: limits, address filter, reboot (MACHINE_DEBIAN=13)
 	molecule/machine/run.sh

@@ -14,6 +14,7 @@ import pytest
 from project import ROOT
 
 CODE = (ROOT / "roles/django_app/files/check_settings.py").read_text(encoding="utf-8")
+RUN_SHELL = (ROOT / "roles/django_app/files/run_shell.py").read_text(encoding="utf-8")
 GIVEN = "4Yw0hQ7sVtP1xZr9LkM3nB8cD2fG6jH5aEuTiOoRqWyXbNvC"
 # As `django-admin startproject` and cookiecutter-django write them.
 STARTPROJECT = 'SECRET_KEY = "django-insecure-3#k0-uj"\nDEBUG = True\nALLOWED_HOSTS = []\n'
@@ -62,6 +63,25 @@ CASES = [
         sentences=(
             "nope.wsgi can't be imported (ModuleNotFoundError: No module named 'nope'); set systemd_units_wsgi or",
         ),
+    ),
+    Case(
+        "a Celery app in a module",
+        FROM_FILE + "import celery\napp = celery.Celery()\n",
+        given={"celery_app": "shop.settings"},
+    ),
+    Case(
+        "a package without a Celery app",
+        FROM_FILE,
+        given={"celery_app": "shop"},
+        sentences=(
+            "No Celery app is found by shop (AttributeError: module 'shop' has no attribute 'celery'); set sys",
+        ),
+    ),
+    Case(
+        "no module of the Celery app",
+        FROM_FILE,
+        given={"celery_app": "nope.celery:app"},
+        sentences=("No Celery app is found by nope.celery:app (ModuleNotFoundError: No module named 'nope'); set sys",),
     ),
     Case(
         "startproject",
@@ -145,19 +165,20 @@ CASES += [
 ]
 
 
-def ask(case: Case, folder: Path) -> subprocess.CompletedProcess[str]:
+def ask(case: Case, folder: Path, has_manage: bool = True) -> subprocess.CompletedProcess[str]:
     for name in ("release/shop", "credentials", "state"):
-        (folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "credentials/SECRET_KEY").write_text(GIVEN, encoding="utf-8")
     apps = "INSTALLED_APPS = ['django.contrib.auth', 'django.contrib.contenttypes']\n"
     (folder / "release/shop/settings.py").write_text(apps + case.code, encoding="utf-8")
     (folder / "release/shop/urls.py").write_text("urlpatterns = []\n", encoding="utf-8")
-    (folder / "release/manage.py").write_text(
-        "import sys\nfrom django.core.management import execute_from_command_line as run\nrun(sys.argv)\n",
-        encoding="utf-8",
-    )
+    if has_manage:
+        (folder / "release/manage.py").write_text(
+            "import sys\nfrom django.core.management import execute_from_command_line as run\nrun(sys.argv)\n",
+            encoding="utf-8",
+        )
     return subprocess.run(
-        [sys.executable, "manage.py", "shell", "--verbosity=0", "--command", CODE],
+        [sys.executable, "-c", RUN_SHELL, "shell", "--verbosity=0", "--command", CODE],
         cwd=folder / "release",
         input=json.dumps({"debug": False, "allowed_hosts": ["localhost"]} | case.given),
         env={
@@ -184,6 +205,17 @@ def test_only_what_the_inventory_says_may_serve(case: Case, tmp_path: Path) -> N
         assert sentence in " ".join(refused)
     for secret in (GIVEN, GIVEN[::-1], "Jd8sK2mQ", "3#k0-uj", "former-key"):
         assert secret not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("has_manage", [True, False], ids=["manage.py", "installed as a package"])
+def test_a_projects_own_shell_is_not_asked(tmp_path: Path, has_manage: bool) -> None:
+    commands = tmp_path / "release/shop/management/commands"
+    commands.mkdir(parents=True)
+    (commands / "shell.py").write_text("raise SystemExit('Call this command with an --event')\n", encoding="utf-8")
+    case = Case("a shell of its own", FROM_FILE + "INSTALLED_APPS += ['shop']\n")
+    result = ask(case, tmp_path, has_manage)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert json.loads(result.stdout)["refused"] == []
 
 
 def test_warnings_for_deployments_are_told(tmp_path: Path) -> None:

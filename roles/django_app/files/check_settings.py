@@ -1,7 +1,8 @@
 """Compare the settings that a release loads with the inventory; run by manage.py shell. Prints one JSON line.
 
-Standard input: JSON with debug (bool), allowed_hosts (list of texts), modules (names of what the services import) and
-admin (user, email, fields; no user: none is created), as the inventory has them. Output: refused, warnings and changes,
+Standard input: JSON with debug (bool), allowed_hosts (list of texts), modules (names of what the services import),
+celery_app (what `celery -A` is given) and admin (user, email, fields; no user: none is created), as the inventory has
+them. Output: refused, warnings and changes,
 lists of sentences; the second is what "check --deploy" warns of, the third what the inventory replaced in the settings.
 No secret is printed.
 """
@@ -160,8 +161,24 @@ def import_problems(modules: list[str]) -> Iterator[str]:
             fault = f"{type(error).__name__}: {error}"
             yield (
                 f"{name} can't be imported ({fault}); "
-                "set systemd_units_wsgi or systemd_units_celery_app to what the project has."
+                "set systemd_units_wsgi or systemd_units_asgi to what the project has."
             )
+
+
+def celery_problems(name: str) -> Iterator[str]:
+    """Yield a sentence if worker and beat wouldn't find their Celery app."""
+    if not name:
+        return
+    from celery import Celery
+    from celery.app.utils import find_app
+
+    try:
+        if isinstance(find_app(name), Celery):
+            return
+        fault = "there is something else"
+    except (Exception, SystemExit) as error:
+        fault = f"{type(error).__name__}: {error}"
+    yield f"No Celery app is found by {name} ({fault}); set systemd_units_celery_app to the module that has it."
 
 
 def user_problems(user: str, email: str, fields: dict[str, Any]) -> Iterator[str]:
@@ -205,7 +222,7 @@ def to_do(setting: str, value: str, variable: str) -> str:
 given = json.load(sys.stdin)
 found = [message for message in checks.run_checks(include_deployment_checks=True) if not message.is_silenced()]
 refused = list(problems(given["debug"], given["allowed_hosts"]))
-refused += import_problems(given.get("modules", []))
+refused += [*import_problems(given.get("modules", [])), *celery_problems(given.get("celery_app", ""))]
 refused += [*remaining_problems(), *broker_problems()]
 if given.get("admin", {}).get("user"):
     refused += user_problems(**given["admin"])
