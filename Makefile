@@ -72,7 +72,7 @@ front: setup ## nginx and certificates in front, with an authority for tests
 foreign: setup ## hosts that belong to others too, and hardened ones: refusals, first deployments that fail, and what works
 	molecule/shared/test.sh foreign
 
-projects: setup ## other people's projects, unmodified: poetry, uv, plain pins, wagtail and pretalx
+projects: setup ## other people's projects, unmodified: by poetry, uv, plain versions and wagtail's generator
 	molecule/shared/test.sh projects
 
 machine: setup ## a machine with a kernel of its own, emulated: limits, address filter, reboot (MACHINE_DEBIAN=13)

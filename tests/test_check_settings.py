@@ -84,6 +84,12 @@ CASES = [
         sentences=("No Celery app is found by nope.celery:app (ModuleNotFoundError: No module named 'nope'); set sys",),
     ),
     Case(
+        "a check that fails",
+        FROM_FILE
+        + "from django.core import checks\n@checks.register\ndef check(**_):\n    raise AttributeError('client')\n",
+        sentences=("line 11: AttributeError: client); correct what they look at.",),
+    ),
+    Case(
         "startproject",
         STARTPROJECT,
         sentences=("DEBUG is on", "SECRET_KEY begins with django-insecure-, as a key for development does; let its"),

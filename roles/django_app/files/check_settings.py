@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -220,13 +221,18 @@ def to_do(setting: str, value: str, variable: str) -> str:
 
 
 given = json.load(sys.stdin)
-found = [message for message in checks.run_checks(include_deployment_checks=True) if not message.is_silenced()]
+try:
+    found = [message for message in checks.run_checks(include_deployment_checks=True) if not message.is_silenced()]
+except Exception as error:  # whatever a project's own code may raise
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    fault = f"{frame.filename}, line {frame.lineno}: {type(error).__name__}: {error}"
+    found = [checks.Error(f"The project's own checks fail ({fault}); correct what they look at.")]
 refused = list(problems(given["debug"], given["allowed_hosts"]))
 refused += [*import_problems(given.get("modules", [])), *celery_problems(given.get("celery_app", ""))]
 refused += [*remaining_problems(), *broker_problems()]
 if given.get("admin", {}).get("user"):
     refused += user_problems(**given["admin"])
-refused += [str(message).strip() for message in found if message.is_serious()]
+refused += [str(message).removeprefix("?: ").strip() for message in found if message.is_serious()]
 warnings = [str(message) for message in found if not message.is_serious()]
 changes = getattr(sys.modules.get("inventory_settings"), "changes", [])
 print(json.dumps({"refused": refused, "warnings": warnings, "changes": changes}))
