@@ -479,6 +479,11 @@ REFUSED = [
         for id_, variables, sentence in MAIL_PROBLEMS
     ),
     Case(
+        "second factor, perhaps",
+        {"django_app_second_factor_for_staff": "perhaps"},
+        "django_app_second_factor_for_staff must be",
+    ),
+    Case(
         "mail password in the environment",
         MAIL | {"systemd_units_mail_addresses": ["192.0.2.25"], "django_app_environment": {"RELAY": f"x:{MARK}"}},
         "django_app_environment would show everybody on the host a secret in RELAY",

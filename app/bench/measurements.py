@@ -198,7 +198,10 @@ def logins(hasher: str) -> Result:
                 begin = cpu()
             client = Client(headers={"Host": "localhost"})
             form = {"username": "bench", "password": "correct horse"}
-            if (response := client.post("/accounts/login/", form)).status_code != 302:
+            # The attempts of one address in a minute are limited.
+            address = f"10.0.{count // 200 + 1}.{count % 200}"
+            response = client.post("/accounts/login/", form, REMOTE_ADDR=address)
+            if response.status_code != 302:
                 raise SystemExit(response.text)
             count += 1
         return {"rate": count / (cpu() - begin)}

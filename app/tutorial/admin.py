@@ -1,5 +1,6 @@
-"""The Admin's page of periodic tasks, which says so when the broker is away."""
+"""The Admin's log-in, which is the site's; its page of periodic tasks, which says when the broker is away."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -7,6 +8,8 @@ from django_celery_beat.admin import PeriodicTaskAdmin as BeatPeriodicTaskAdmin
 from django_celery_beat.models import PeriodicTask
 from kombu.exceptions import OperationalError
 
+# With its limits and second factor; who may not enter gets 403.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 admin.site.unregister(PeriodicTask)
 
 

@@ -21,11 +21,12 @@ class TutorialConfig(AppConfig):
         from tutorial.migrations._triggers import drop_triggers
         from tutorial.oauth.origins import is_allowed
         from tutorial.oauth.redirects import validate_uris
-        from tutorial.schema import ensure_indexes
+        from tutorial.schema import ensure_cache_table, ensure_indexes
 
         toolkit = apps.get_app_config("oauth2_provider")
         pre_migrate.connect(drop_triggers, sender=toolkit)
         post_migrate.connect(ensure_indexes, sender=toolkit)
+        post_migrate.connect(ensure_cache_table, sender=toolkit)
         check_request_enabled.connect(is_allowed)
         audit.connect()
         # The one place that the Admin, the toolkit's own pages and `createapplication` have in common.

@@ -8,8 +8,11 @@ import json
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
+from allauth.account import signals as account_signals
+from allauth.mfa import signals as mfa_signals
 from django.contrib.auth import get_user_model, user_logged_in, user_logged_out, user_login_failed
 from django.db.models.signals import post_delete, post_save
 from django.http import HttpRequest, HttpResponse
@@ -45,6 +48,15 @@ def connect() -> None:
     user_logged_in.connect(_logged_in)
     user_logged_out.connect(_logged_out)
     user_login_failed.connect(_login_failed)
+    for event, signal in {
+        "password changed": account_signals.password_changed,
+        "password reset": account_signals.password_reset,
+        "second factor added": mfa_signals.authenticator_added,
+        "second factor changed": mfa_signals.authenticator_reset,
+        "second factor removed": mfa_signals.authenticator_removed,
+        "second factor failed": mfa_signals.authentication_failed,
+    }.items():
+        signal.connect(partial(_of_account, event), weak=False)
     application = get_application_model()
     post_save.connect(_saved, sender=application)
     post_delete.connect(_deleted, sender=application)
@@ -58,11 +70,19 @@ def _logged_out(user: object, **_: object) -> None:
     record("log-out", user)
 
 
-def _login_failed(credentials: dict[str, Any], **_: object) -> None:
+def _of_account(event: str, user: object, **_: object) -> None:
+    record(event, user)
+
+
+def known_user(credentials: dict[str, Any]) -> object:
+    """Return the user with that name, or nothing."""
     model = get_user_model()
     name = credentials.get(model.USERNAME_FIELD, credentials.get("username"))
-    known = name and model._default_manager.filter(**{model.USERNAME_FIELD: name}).first()
-    record("log-in failed", known or None)
+    return (name and model._default_manager.filter(**{model.USERNAME_FIELD: name}).first()) or None
+
+
+def _login_failed(credentials: dict[str, Any], **_: object) -> None:
+    record("log-in failed", known_user(credentials))
 
 
 def _who() -> object:

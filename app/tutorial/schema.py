@@ -1,13 +1,14 @@
-"""The indexes that the clean-up needs on the tables of django-oauth-toolkit.
+"""What no migration makes: indexes that the clean-up needs on django-oauth-toolkit's tables, and the cache's.
 
-They aren't part of the toolkit's migration state, where `makemigrations` would want to remove them. But a
-table that SQLite rebuilds in one of the toolkit's migrations loses them silently, so they are ensured after
-every `migrate`; what is there already costs a few queries.
+The indexes aren't part of the toolkit's migration state, where `makemigrations` would want to remove them.
+But a table that SQLite rebuilds in one of the toolkit's migrations loses them silently, so they are ensured
+after every `migrate`; what is there already costs a few queries.
 """
 
 from typing import Any
 
 from django.apps import apps
+from django.core.management import call_command
 from django.db import connections
 from django.db.models import Index, Q
 
@@ -55,3 +56,8 @@ def ensure_indexes(using: str, **_: object) -> None:
                 if index.name in there:
                     editor.execute(index.remove_sql(model, editor, **options), params=None)
                 editor.execute(index.create_sql(model, editor, **options), params=None)
+
+
+def ensure_cache_table(using: str, **_: object) -> None:
+    """Create the table in which attempts to log in are counted, if the database `using` lacks it."""
+    call_command("createcachetable", database=using, verbosity=0)

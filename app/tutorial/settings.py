@@ -79,6 +79,9 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",  # before staticfiles: one way to serve them everywhere
     "django.contrib.staticfiles",
     "oauth2_provider",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
     "corsheaders",
     "django_celery_beat",
 ]
@@ -95,6 +98,8 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "tutorial.audit.middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "tutorial.accounts.second_factor_for_staff",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -140,10 +145,33 @@ else:
     _database["CONN_HEALTH_CHECKS"] = True
     _database.setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)  # seconds, else minutes
 
-# -- Login ------------------------------------------------------------------------------------------
+# -- Accounts ---------------------------------------------------------------------------------------
 
 LOGIN_REDIRECT_URL = "index"
 LOGOUT_REDIRECT_URL = "index"
+ACCOUNT_ADAPTER = "tutorial.accounts.AccountAdapter"
+ACCOUNT_FORMS = {"login": "tutorial.accounts.LoginForm"}
+ACCOUNT_SIGNUP_ENABLED = False
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True  # for SESSION_COOKIE_AGE, without a question
+# Who is logged in may be asked again, as a client's `prompt=login` wants it.
+ACCOUNT_AUTHENTICATED_LOGIN_REDIRECTS = False
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if SERVED_OVER_TLS else "http"
+# A second factor doesn't need mail.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_TOTP_ISSUER = "Authorization server"
+MFA_TOTP_TOLERANCE = 1  # periods of 30 seconds that a phone's clock may differ
+SECOND_FACTOR_FOR_STAFF = env.bool("DJANGO_SECOND_FACTOR_FOR_STAFF", False)
+# Attempts are counted here, for all processes and hosts. `migrate` makes the table.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cache",
+        # Beyond it, what has ended goes first.
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
+    }
+}
 # The first for new passwords; Django's own for older ones, which are replaced at log-in; the last is for
 # clients' secrets only.
 PASSWORD_HASHERS = [

@@ -1,14 +1,12 @@
-"""The protected resource, the health check, and the login."""
+"""The protected resource and the health check."""
 
 import logging
 
-from django.contrib.auth.views import LoginView as DjangoLoginView
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from oauth2_provider.views import IntrospectTokenView as ToolkitIntrospectTokenView
@@ -32,19 +30,6 @@ class ApiHello(ProtectedResourceMetadataView):
 
 class IntrospectTokenView(ProtectedResourceMetadataMixin, ToolkitIntrospectTokenView):
     """The toolkit's, which refuses strangers as RFC 6750 wants it."""
-
-
-class LoginView(DjangoLoginView):
-    """Django's, which forgets where the user wants to go if the address is as long as `state` may make it."""
-
-    def get_redirect_url(self, request: HttpRequest | None = None) -> str:
-        """Return the address if it is on this site, whatever its length; the query has no say in that."""
-        wanted = self.request.POST.get("next", self.request.GET.get("next", ""))
-        secure = self.request.is_secure()
-        is_here = url_has_allowed_host_and_scheme(
-            wanted.partition("?")[0], self.get_success_url_allowed_hosts(), require_https=secure
-        )
-        return wanted if is_here else ""
 
 
 @never_cache

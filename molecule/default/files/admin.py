@@ -74,8 +74,9 @@ def post(path, fields):
         return answer.url
 
 
-login = "/admin/login/?next=/admin/"
-fields = get(login)[1].fields
+# The site's own log-in, to which the Admin leads.
+login, page = get("/admin/login/?next=/admin/")
+login, fields = login.removeprefix(given["base"]), page.fields
 assert post(login, fields | {"username": given["user"], "password": given["password"]}).endswith("/admin/"), "no login"
 
 for edit in given["edits"]:

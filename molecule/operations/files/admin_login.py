@@ -20,9 +20,11 @@ if "session" in given:
     answer = browser.open(given["base"] + "/admin/", timeout=30)
     session = given["session"]
 else:
-    page = browser.open(login, timeout=30).read().decode()
+    # The site's own log-in, to which the Admin leads.
+    page = browser.open(login, timeout=30)
+    login, page = page.url, page.read().decode()
     token = re.search('name="csrfmiddlewaretoken" value="([^"]+)"', page)[1]
-    form = {"csrfmiddlewaretoken": token, "username": given["user"], "password": given["password"]}
+    form = {"csrfmiddlewaretoken": token, "username": given["user"], "password": given["password"], "next": "/admin/"}
     answer = browser.open(login, urllib.parse.urlencode(form).encode(), timeout=30)
     session = next((cookie.value for cookie in jar if cookie.name == "sessionid"), "")
 if urllib.parse.urlsplit(answer.url).path == "/admin/":
