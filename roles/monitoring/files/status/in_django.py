@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,16 @@ def schedule(row: Any) -> dict[str, Any]:
     interval = row.interval and row.interval.schedule.run_every.total_seconds()
     following = None
     if row.enabled and not interval:
-        following = now.timestamp() + row.schedule.remaining_estimate(now).total_seconds()
+        moment = datetime.now(UTC)
+        following = moment.timestamp() + row.schedule.remaining_estimate(moment).total_seconds()
+    sent = row.last_run_at
+    if sent and timezone.is_naive(sent):
+        sent = sent.replace(tzinfo=UTC)  # as beat writes and reads it, even with USE_TZ=False
     return {
         "queue": row.queue,
         "schedule": str(getattr(row.crontab, "human_readable", "") or row.scheduler),
         "interval": interval or None,
-        "sent": seconds(row.last_run_at),
+        "sent": seconds(sent),
         "next": following,
         "unreadable": (problem_of_row(row) or None) if row.enabled else None,
     }
