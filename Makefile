@@ -26,7 +26,9 @@ demo: setup ## provision a disposable host and show its tokens being cleared (DE
 down: setup ## remove the demo host
 	ansible-playbook -i inventory/demo/hosts.yml molecule/shared/destroy.yml
 
-test: lint unit app-test molecule ## everything that CI runs
+test: setup ## lint, unit, app-test and molecule, two at a time
+	@echo "Each of molecule, unit, app-test and lint prints what it has to say when it ends."
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target molecule unit app-test lint
 
 lint: setup ## ansible-lint, yamllint, ruff, mypy
 	yamllint --strict .
