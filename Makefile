@@ -15,7 +15,7 @@ endif
 
 locks := requirements.txt $(wildcard app/requirements.txt app/requirements-dev.txt)
 
-.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted upgrade debian-upgrade cluster front foreign projects machine bench setup packages lock clean
+.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted upgrade debian-upgrade cluster ha front foreign projects machine bench setup packages lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand --tabs=12
@@ -67,6 +67,9 @@ debian-upgrade: setup ## hosts become Debian 13 in place: by the playbook, cut o
 
 cluster: setup ## one installation on three hosts, with PostgreSQL; what its operators do
 	molecule/shared/test.sh cluster
+
+ha: setup ## three brokers that are lost in every way while the schedule runs, some 20 minutes
+	molecule/shared/test.sh ha
 
 front: setup ## nginx and certificates in front, with an authority for tests
 	molecule/shared/test.sh front

@@ -33,6 +33,16 @@ def facts(distribution: str = "Debian", version: str = "12", init: str = "system
     }
 
 
+def brokers_facts(version: str = "13") -> dict[str, Any]:
+    addresses = [f"192.0.2.{number}" for number in range(1, 5)]
+    return facts(version=version) | {"all_ipv4_addresses": addresses, "managed_broker": broker_facts()}
+
+
+def broker_facts(node: str = "", *nodes: str) -> dict[str, Any]:
+    none = {"apps": [], "shared": False, "was_here": False, "old_files": []}
+    return none | {"node": node, "nodes": list(nodes)}
+
+
 def listener(port: int, program: str) -> dict[str, Any]:
     return {"port": port, "address": "", "program": program, "unit": f"{program}.service"}
 
@@ -110,6 +120,11 @@ source = { editable = "." }
 """
 MANAGE = 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
 OWN_FILES = {"app/manage.py": MANAGE, "app/requirements.txt": LOCK}
+THREE = ("one", "two", "three")
+BROKERS: dict[str, Any] = {
+    "ansible_facts": brokers_facts(),
+    "rabbitmq_address": "{{ {'one': '192.0.2.1', 'two': '192.0.2.2', 'three': '192.0.2.3'}[inventory_hostname] }}",
+}
 PROXY: dict[str, Any] = {"web_proxy_server_names": ["oauth.example.org"], "web_proxy_certificate": "self_signed"}
 SAME_PORT = "Two services of one would use the same port: rabbitmq_port, "
 UPGRADE = "ansible-playbook playbooks/upgrade_debian.yml --limit one"
@@ -231,6 +246,26 @@ ACCEPTED = [
     Case("several beats", POSTGRES, app=("two", "one", "three"), beat=("two", "one", "three")),
     Case("the host without beat alone", POSTGRES | ADDRESSES, **CLUSTER, limit="three"),
     Case("the database's host alone", POSTGRES | ADDRESSES, **CLUSTER, limit="one"),
+    Case("three brokers", BROKERS, broker=THREE),
+    Case(
+        "three brokers, of which one comes back alone",
+        BROKERS
+        | {
+            "ansible_facts": brokers_facts()
+            | {"managed_broker": broker_facts("rabbit@192.0.2.1", *(f"rabbit@192.0.2.{n}" for n in (1, 2, 3)))}
+        },
+        broker=THREE,
+        limit="one",
+    ),
+    Case(
+        "three brokers in place of one, whose messages may go",
+        BROKERS
+        | {
+            "rabbitmq_discard_queued": True,
+            "ansible_facts": brokers_facts() | {"managed_broker": broker_facts("rabbit@localhost", "rabbit@localhost")},
+        },
+        broker=THREE,
+    ),
     Case("started in another folder", {}, elsewhere=True),
     # Nothing is bound here.
     Case("every address", {"systemd_units_web_address": "0.0.0.0", "rabbitmq_address": "127.0.0.2"}),  # noqa: S104
@@ -841,8 +876,81 @@ REFUSED = [
     Case(
         "two brokers",
         POSTGRES,
-        "The group broker has 2 hosts (one, two), which would be brokers that know nothing of one another; name one.",
+        "The group broker has 2 hosts (one, two), but a cluster is made of three, of which any two are enough; name",
         broker=("one", "two"),
+    ),
+    Case(
+        "four brokers",
+        POSTGRES,
+        "The group broker has 4 hosts (one, two, three, four), but a cluster is made of three",
+        broker=("one", "two", "three", "four"),
+    ),
+    Case(
+        "three brokers on both Debians",
+        BROKERS | {"ansible_facts": brokers_facts(version="{{ '12' if inventory_hostname == 'two' else '13' }}")},
+        "two runs Debian 12, but three brokers need Debian 13 on all three",
+        broker=THREE,
+    ),
+    Case(
+        "three brokers without addresses",
+        {"ansible_facts": brokers_facts()},
+        "Three brokers find one another by address, which can't be one, two, three; set rabbitmq_address of each to",
+        broker=THREE,
+    ),
+    Case(
+        "three brokers with one address",
+        BROKERS | {"rabbitmq_address": "192.0.2.1"},
+        "which can't be 192.0.2.1, 192.0.2.1, 192.0.2.1; set rabbitmq_address of each to an IPv4 address of its own",
+        broker=THREE,
+    ),
+    Case(
+        "three brokers, one on the loopback interface",
+        BROKERS | {"rabbitmq_address": BROKERS["rabbitmq_address"].replace("192.0.2.1", "127.0.0.1")},
+        "find one another by address, which can't be 127.0.0.1; set rabbitmq_address of each to an IPv4 address of",
+        broker=THREE,
+    ),
+    Case(
+        "three brokers with names of their own",
+        BROKERS | {"rabbitmq_node_name": "shop@localhost"},
+        "rabbitmq_node_name can't be set for three brokers, whose nodes are called by their addresses; remove it.",
+        broker=THREE,
+    ),
+    Case(
+        "three brokers with a cookie that Erlang wouldn't read",
+        BROKERS | {"rabbitmq_erlang_cookie": MARK},
+        "rabbitmq_erlang_cookie must be made of 20 to 200 letters and digits.",
+        broker=THREE,
+    ),
+    Case(
+        "three brokers of somebody else",
+        BROKERS | {"rabbitmq_adopt": True},
+        "rabbitmq_adopt can't be set for three brokers, which are nobody else's; remove it.",
+        broker=THREE,
+    ),
+    Case(
+        "new brokers without all of the others",
+        BROKERS,
+        "192.0.2.3), which two, three must know, too; run it without --limit.",
+        broker=THREE,
+        limit="one",
+    ),
+    Case(
+        "three brokers in place of one",
+        BROKERS
+        | {
+            "ansible_facts": brokers_facts()
+            | {
+                "managed_broker": f"{{{{ {broker_facts('rabbit@localhost', 'rabbit@localhost')} "
+                f"if inventory_hostname == 'one' else {broker_facts()} }}}}"
+            }
+        },
+        "one has the broker rabbit@localhost, and what is queued in it wouldn't be in rabbit@192.0.2.1; let ticks and",
+        broker=THREE,
+    ),
+    Case(
+        "one broker in place of three",
+        {"ansible_facts": facts() | {"managed_broker": broker_facts("rabbit@192.0.2.7", "rabbit@192.0.2.7")}},
+        "one has the broker rabbit@192.0.2.7, and what is queued in it wouldn't be in rabbit@localhost; let ticks and",
     ),
     Case(
         "two databases",

@@ -987,24 +987,31 @@ def test_facts_know_whether_localhost_is_this_host() -> None:
 
 def test_facts_know_the_broker_that_is_ours(tmp_path: Path) -> None:
     """That of earlier versions, too; a pipe or a link in a folder of the user rabbitmq doesn't stop them."""
-    none = {"apps": [], "shared": False, "was_here": False, "old_files": []}
+    none = {"apps": [], "shared": False, "was_here": False, "old_files": [], "node": "", "nodes": []}
+    data = tmp_path / "mnesia"
     old = tmp_path / "rabbitmq"
     old.mkdir()
     (old / "definitions.json").write_text("{}")
-    assert host_facts.managed_broker(tmp_path) == none
+    assert host_facts.managed_broker(tmp_path, data) == none
     os.mkfifo(old / "rabbitmq.conf")
-    assert host_facts.managed_broker(tmp_path) == none
+    assert host_facts.managed_broker(tmp_path, data) == none
     (old / "rabbitmq.conf").unlink()
     (old / "rabbitmq.conf").write_text("# Written by Ansible (role rabbitmq): changes here are overwritten.\n")
     found = [str(old / name) for name in ("definitions.json", "rabbitmq.conf")]
-    assert host_facts.managed_broker(tmp_path) == none | {"old_files": found}
+    assert host_facts.managed_broker(tmp_path, data) == none | {"old_files": found}
     (tmp_path / "rabbitmq-managed/definitions.d").mkdir(parents=True)
     (tmp_path / "rabbitmq-managed/definitions.d/shop.json").write_text("{}")
     (tmp_path / "rabbitmq-managed/was-here.json").write_text("{}")
-    shared = {"apps": ["shop"], "shared": True, "was_here": True, "old_files": found}
-    assert host_facts.managed_broker(tmp_path) == shared
+    shared = none | {"apps": ["shop"], "shared": True, "was_here": True, "old_files": found}
+    assert host_facts.managed_broker(tmp_path, data) == shared
     (tmp_path / "rabbitmq-managed/rabbitmq.conf").write_text("")
-    assert host_facts.managed_broker(tmp_path) == shared | {"shared": False}
+    assert host_facts.managed_broker(tmp_path, data) == shared | {"shared": False}
+    (tmp_path / "rabbitmq-managed/rabbitmq-env.conf").write_text("USE_LONGNAME=true\nNODENAME=rabbit@192.0.2.7\n")
+    for name in ("rabbit@localhost", "rabbit@localhost-plugins-expand", "rabbit@192.0.2.7"):
+        (data / name).mkdir(parents=True)
+    (data / "rabbit@localhost.pid").write_text("7")
+    nodes = {"node": "rabbit@192.0.2.7", "nodes": ["rabbit@192.0.2.7", "rabbit@localhost"]}
+    assert host_facts.managed_broker(tmp_path, data) == shared | {"shared": False} | nodes
 
 
 WRITE_HBA = ROOT / "roles/postgresql/files/write_hba.py"
@@ -1049,3 +1056,22 @@ def test_hosts_of_one_installation_are_those_with_its_name() -> None:
     hostvars = {"b": {"installation": "shop"}, "a": {}, "c": {"installation": "shop"}, "d": {"installation": ""}}
     assert of_installation(["c", "d", "a", "b"], "shop", hostvars) == ["c", "b"]
     assert of_installation(["c", "d", "a", "b"], "", hostvars) == ["d", "a"]
+
+
+def test_each_host_tries_the_brokers_in_another_order() -> None:
+    begin_near = load_plugin("roles/common/filter_plugins/fleet.py").begin_near
+    brokers, apps, addresses = ["one", "two", "three"], ["four", "five", "two"], ["a", "b", "c"]
+    found = {here: begin_near(addresses, brokers, apps, here) for here in ("four", "five", "two", "else")}
+    assert found == {
+        "four": ["a", "b", "c"],
+        "five": ["b", "c", "a"],
+        "two": ["b", "c", "a"],
+        "else": ["a", "b", "c"],
+    }
+
+
+def test_brokers_without_data_are_new_unless_nobody_has_looked() -> None:
+    new_members = load_plugin("roles/common/filter_plugins/fleet.py").new_members
+    here = {"ansible_facts": {"managed_broker": {"nodes": ["rabbit@localhost", "rabbit@a"]}}}
+    hostvars = {"one": here, "two": here, "three": {"ansible_facts": {}}, "four": {}}
+    assert new_members(["one", "two", "three", "four"], ["a", "b", "c", "d"], hostvars) == ["b"]

@@ -358,6 +358,51 @@ def port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
+@pytest.mark.parametrize(
+    ("cluster", "says", "levels"),
+    [
+        ({}, "", []),
+        ({"running": ["10.0.0.1", "10.0.0.2"], "away": ["10.0.0.3"]}, "of the brokers 10.0.0.3 is away", [1]),
+        ({"running": ["10.0.0.1"], "away": ["10.0.0.2", "10.0.0.3"]}, "10.0.0.2, 10.0.0.3 are away", [2]),
+        ({"divided": True}, "the cluster of brokers is divided", [2]),
+        ({"strange": ["10.0.0.4"]}, "the cluster still knows 10.0.0.4", [1]),
+        ({"queues": [{"online": ["rabbit@10.0.0.1"]}]}, "the queue sweeping lacks 2 of 3 copies", [1]),
+    ],
+    ids=["whole", "one away", "two away", "divided", "not forgotten", "a copy is missing"],
+)
+def test_a_cluster_of_brokers_that_isnt_whole_is_told(cluster: dict[str, Any], says: str, levels: list[int]) -> None:
+    addresses = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+    nodes = [f"rabbit@{address}" for address in addresses]
+    queue = {"name": "sweeping", "messages": 0, "consumers": 1, "leader": nodes[0], "members": nodes, "online": nodes}
+    queue["type"] = "quorum"
+    queues = [queue | more for more in cluster.pop("queues", [{}])]
+    queues.append(queue | {"name": "x.pidbox", "type": "classic", "members": nodes[:1], "online": ""})
+    whole = {"running": addresses, "away": [], "strange": [], "divided": False}
+    broker = BROKER | {"cluster": whole | cluster, "queues": queues}
+    found = told(broker=broker)
+    assert [level for level, _ in found] == levels
+    assert says in " ".join(what for _, what in found)
+    shown = "\n".join(screen.screen(facts(broker=broker | {"version": "4", "memory": 1, "memory_limit": 2})))
+    assert f"{len(broker['cluster']['running'])} of 3 brokers work" in shown
+    assert "copies, led by 10.0.0.1" in shown
+
+
+def test_what_rabbitmqctl_says_of_a_cluster_is_read_by_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(PROGRAM))
+    broker = load_plugin("roles/monitoring/files/status/broker.py")
+    status = {
+        "running_nodes": ["rabbit@10.0.0.1", "rabbit@10.0.0.2"],
+        "disk_nodes": [f"rabbit@10.0.0.{number}" for number in (1, 2, 4)],
+        "partitions": {},
+    }
+    assert broker.read_cluster(["10.0.0.1", "10.0.0.2", "10.0.0.3"], status) == {
+        "running": ["10.0.0.1", "10.0.0.2"],
+        "away": ["10.0.0.3"],
+        "strange": ["10.0.0.4"],
+        "divided": False,
+    }
+
+
 def test_a_broker_that_answers_is_told_from_one_that_hangs(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(PROGRAM))
     broker = load_plugin("roles/monitoring/files/status/broker.py")

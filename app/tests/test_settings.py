@@ -8,11 +8,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from celery.worker.consumer import Consumer as CeleryConsumer
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 from environs import EnvValidationError
 from kombu import Connection
 
+from tutorial.consumer import Consumer
 from tutorial.secret_key import local_secret_key
 
 from .conftest import TORTURE, Run, Settings
@@ -121,6 +123,27 @@ def test_secrets_survive_from_files(settings_with: Settings, tmp_path: Path, end
     assert settings["SECRET_KEY"] == TORTURE
     assert Connection(settings["CELERY_BROKER_URL"]).password == TORTURE
     assert settings["DATABASES"]["default"]["PASSWORD"] == TORTURE
+
+
+def test_one_broker_has_classic_queues_and_three_have_copies(settings_with: Settings) -> None:
+    one = settings_with(CELERY_BROKER_URL="pyamqp://a:b@10.0.0.1//")
+    urls = [f"pyamqp://a:b@10.0.0.{number}:5672/there" for number in (2, 3, 1)]
+    three = settings_with(CELERY_BROKER_URL=";".join(urls))
+
+    single = {"x-single-active-consumer": True}
+    quorum = {"x-queue-type": "quorum", "x-delivery-limit": -1}
+    assert [queue.queue_arguments for queue in one["CELERY_TASK_QUEUES"]] == [None, single]
+    assert [queue.queue_arguments for queue in three["CELERY_TASK_QUEUES"]] == [quorum, quorum | single]
+    assert "CELERY_WORKER_CONSUMER" not in one
+    assert (one["CELERY_BROKER_HEARTBEAT"], three["CELERY_BROKER_HEARTBEAT"]) == (10, 4)
+    connection = Connection(three["CELERY_BROKER_URL"])
+    assert (connection.hostname, connection.alt) == ("10.0.0.2", urls)
+
+
+def test_the_worker_declares_no_queues_for_messages_that_wait() -> None:
+    names = [str(step) for step in Consumer.Blueprint.default_steps]
+    assert len(names) == len(CeleryConsumer.Blueprint.default_steps) - 1
+    assert not any("Delayed" in name for name in names)
 
 
 def test_secrets_survive_from_variables(settings_with: Settings) -> None:

@@ -328,6 +328,16 @@ CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "pyamqp://guest@localhost//")
 # Without these a network cut makes the worker exit: the broker keeps the old connection, which locks
 # the worker's control queue, until heartbeats are missed, and a channel error is not retried.
 CELERY_BROKER_HEARTBEAT = 10  # seconds
+# Of a cluster all brokers are named. When one is gone, the next is tried soon, and a queue has copies on all.
+BROKER_IS_CLUSTER = ";" in CELERY_BROKER_URL
+_durable: dict[str, Any] = {}
+if BROKER_IS_CLUSTER:
+    CELERY_BROKER_HEARTBEAT = 4
+    CELERY_BROKER_CONNECTION_TIMEOUT = 2
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"confirm_publish": True}
+    CELERY_WORKER_CONSUMER = "tutorial.consumer:Consumer"
+    # Without a limit: each lost connection counts as a delivery, and the 21st would drop the message.
+    _durable = {"x-queue-type": "quorum", "x-delivery-limit": -1}
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever; 0 would be never
@@ -341,8 +351,12 @@ CELERY_TIMEZONE = "UTC"
 
 # The broker gives the chores to one worker at a time, one by one, so that none runs beside itself or another.
 CELERY_TASK_QUEUES = [
-    Queue("celery"),
-    OneByOne("maintenance", routing_key="maintenance", queue_arguments={"x-single-active-consumer": True}),
+    Queue("celery", queue_arguments=_durable or None),
+    OneByOne(
+        "maintenance",
+        routing_key="maintenance",
+        queue_arguments=_durable | {"x-single-active-consumer": True},
+    ),
 ]
 CELERY_TASK_ROUTES = {"tutorial.tasks.*": {"queue": "maintenance"}}
 CELERY_TASK_IGNORE_RESULT = True

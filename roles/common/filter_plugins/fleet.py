@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -14,6 +14,26 @@ def of_installation(hosts: Iterable[str], name: str, hostvars: Mapping[str, Mapp
 def host_addresses(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], variable: str) -> list[str]:
     """Return what each host has in the variable; without it, what Ansible reaches it by."""
     return [str(hostvars[host].get(variable) or hostvars[host].get("ansible_host") or host) for host in hosts]
+
+
+def new_members(hosts: Iterable[str], addresses: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the addresses of the brokers whose hosts have no data of their node; a host that wasn't asked has."""
+    found = []
+    for host, address in zip(hosts, addresses, strict=True):
+        broker = (hostvars[host].get("ansible_facts") or {}).get("managed_broker")
+        if broker is not None and f"rabbit@{address}" not in broker.get("nodes", []):
+            found.append(address)
+    return found
+
+
+def begin_near(addresses: Sequence[str], brokers: Sequence[str], hosts: Sequence[str], here: str) -> list[str]:
+    """Return the brokers' addresses in the order in which the host `here` tries them: its own first.
+
+    Others begin at another one each, so that they don't all come to the same.
+    """
+    start = brokers.index(here) if here in brokers else hosts.index(here) if here in hosts else 0
+    start %= max(len(addresses), 1)
+    return [*addresses[start:], *addresses[:start]]
 
 
 def proxy_upstreams(
@@ -34,7 +54,9 @@ class FilterModule:
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
         return {
+            "begin_near": begin_near,
             "host_addresses": host_addresses,
+            "new_members": new_members,
             "of_installation": of_installation,
             "proxy_upstreams": proxy_upstreams,
         }

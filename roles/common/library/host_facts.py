@@ -45,8 +45,9 @@ ansible_facts:
     - C(localhost_is_loopback), whether that name means 127.0.0.1.
     - C(app_conflicts), what bears the app's name and was not made by these roles, and C(app_account_is_ours).
     - C(managed_broker), of the RabbitMQ that role rabbitmq configured C(apps) (names of the apps that use it),
-      C(shared) (whether it is somebody else's), C(was_here) (whether RabbitMQ was on the host before) and
-      C(old_files) (what earlier versions wrote in C(/etc/rabbitmq)).
+      C(shared) (whether it is somebody else's), C(was_here) (whether RabbitMQ was on the host before),
+      C(old_files) (what earlier versions wrote in C(/etc/rabbitmq)), C(node) (its name) and C(nodes) (those that have
+      data, which only root can see).
     - C(managed_proxy), name of the app in front of which role web_proxy has nginx, C(managed_certificates), of the app
       whose certificates C(/etc/letsencrypt) has by that role, C(proxy_paths), which paths of nginx and certbot are
       there, whosever they are, and C(has_ipv6), whether the kernel has IPv6.
@@ -126,7 +127,7 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def managed_broker(etc: Path) -> dict[str, Any]:
+def managed_broker(etc: Path, data: Path) -> dict[str, Any]:
     """Return what role rabbitmq has on the host, as the documentation says."""
     folder, old = etc / "rabbitmq-managed", etc / "rabbitmq"
     names: list[str] = []
@@ -137,7 +138,23 @@ def managed_broker(etc: Path) -> dict[str, Any]:
         "shared": (folder / "definitions.d").exists() and not (folder / "rabbitmq.conf").exists(),
         "was_here": (folder / "was-here.json").exists(),
         "old_files": [str(old / name) for name in names if (old / name).exists()],
+        "node": node_name(folder / "rabbitmq-env.conf"),
+        "nodes": broker_nodes(data),
     }
+
+
+def node_name(path: Path) -> str:
+    """Return the name of the node that a file of settings gives, or nothing."""
+    found = re.search(r"(?m)^NODENAME=(\S+)", path.read_text(encoding="utf-8")) if path.is_file() else None
+    return found[1] if found else ""
+
+
+def broker_nodes(folder: Path) -> list[str]:
+    """Return the names of the nodes that have data."""
+    try:
+        return sorted(path.name for path in folder.glob("*@*") if path.is_dir() and "-plugins-expand" not in path.name)
+    except PermissionError:
+        return []
 
 
 # What the packages of nginx and certbot would take for theirs, and remove whole.
@@ -300,7 +317,7 @@ def main() -> None:
             "apt_suites": read_suites(Path("/etc/apt")),
             "app_conflicts": app_conflicts(app, installed) if re.fullmatch("[a-z][a-z0-9-]*", app) else [],
             "app_account_is_ours": account_is_ours(app),
-            "managed_broker": managed_broker(Path("/etc")),
+            "managed_broker": managed_broker(Path("/etc"), Path("/var/lib/rabbitmq/mnesia")),
             "managed_proxy": managed_proxy(Path("/etc/nginx-managed/nginx.conf")),
             "managed_certificates": managed_proxy(Path("/etc/letsencrypt/managed-by-ansible")),
             "proxy_paths": [f"/etc/{path}" for path in PROXY_PATHS if os.path.lexists(f"/etc/{path}")],

@@ -19,12 +19,15 @@ def read_broker(broker: dict[str, Any], seconds: float) -> dict[str, Any]:
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(_ask, ["status"], patience)
         list_queues = ["list_queues", "-p", broker["vhost"], "name", "messages", "consumers"]
+        # Where the copies of a queue are, only a cluster tells.
+        list_queues += ["type", "leader", "members", "online"] if broker["members"] else []
         queues = pool.submit(_ask, list_queues, patience).result()
         status = asked.result()
+        members = _ask(["cluster_status"], patience) if broker["members"] and isinstance(status, dict) else None
     if not isinstance(status, dict):
         # On a slow host rabbitmqctl alone may take longer: it starts an Erlang machine of its own.
         answers = says_hello(broker["address"], broker["port"])
-        return {"answers": answers, "tools": False, "alarms": None, "queues": None}
+        return {"answers": answers, "tools": False, "alarms": None, "queues": None, "cluster": None}
     return {
         "answers": True,
         "tools": True,
@@ -35,7 +38,23 @@ def read_broker(broker: dict[str, Any], seconds: float) -> dict[str, Any]:
         "disk_free": status["disk_free"],
         "disk_free_limit": status["disk_free_limit"],
         "queues": sorted(queues, key=lambda queue: str(queue["name"])) if isinstance(queues, list) else None,
+        "cluster": read_cluster(broker["members"], members) if isinstance(members, dict) else None,
     }
+
+
+def read_cluster(addresses: list[str], status: dict[str, Any]) -> dict[str, Any]:
+    """Return the addresses of the members that work, of those that are away, and of those that don't belong."""
+    running = {_address(node) for node in status["running_nodes"]}
+    return {
+        "running": sorted(running & {*addresses}),
+        "away": sorted({*addresses} - running),
+        "strange": sorted({_address(node) for node in status["disk_nodes"]} - {*addresses}),
+        "divided": bool(status["partitions"]),
+    }
+
+
+def _address(node: str) -> str:
+    return node.partition("@")[2]
 
 
 def says_hello(address: str, port: int) -> bool:

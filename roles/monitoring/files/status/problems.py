@@ -148,6 +148,30 @@ def _broker(facts: dict[str, Any]) -> Iterator[Problem]:
         yield Problem(CRITICAL, what, means, cure.get(alarm, look))
     if broker.get("login") is False and broker.get("answers") is not False:
         yield _login(facts, broker["login_error"])
+    if broker.get("cluster"):
+        yield from _cluster(broker["cluster"], broker.get("queues") or [])
+
+
+def _cluster(cluster: dict[str, Any], queues: list[dict[str, Any]]) -> Iterator[Problem]:
+    away, running = cluster["away"], cluster["running"]
+    if cluster["divided"]:
+        means = "they don't see one another, and the smaller part takes no messages"
+        yield Problem(CRITICAL, "the cluster of brokers is divided", means, "see to the network between them")
+    if away:
+        few = len(running) <= len(away)
+        means = "two of three must work, so nothing runs" if few else "without one more nothing would run"
+        what = f"of the brokers {', '.join(away)} {'is' if len(away) == 1 else 'are'} away"
+        yield Problem(CRITICAL if few else WARNING, what, means, "there: sudo systemctl status rabbitmq-server")
+        return
+    if cluster["strange"]:
+        what = f"the cluster still knows {', '.join(cluster['strange'])}"
+        means = "members that are gone count when it is asked whether most are there"
+        yield Problem(WARNING, what, means, "run ansible-playbook site.yml")
+    for queue in queues:
+        if queue["type"] == "quorum" and (missing := len(queue["members"]) - len(queue["online"])):
+            what = f"the queue {queue['name']} lacks {missing} of {len(queue['members'])} copies"
+            means = "without one more broker it might stand still"
+            yield Problem(WARNING, what, means, f"sudo rabbitmq-queues quorum_status {queue['name']}")
 
 
 def _login(facts: dict[str, Any], error: str) -> Problem:

@@ -121,6 +121,10 @@ def _broker(facts: dict[str, Any]) -> Iterator[str]:
         said += ["the app can log in" if broker["login"] else f"the app can't log in: {broker['login_error']}"]
     if said:
         yield "; ".join(said)
+    if cluster := broker.get("cluster"):
+        count = len(cluster["running"]) + len(cluster["away"])
+        away = f", {', '.join(cluster['away'])} away" if cluster["away"] else ""
+        yield f"{len(cluster['running'])} of {count} brokers work: {', '.join(cluster['running'])}{away}"
 
 
 def _queues(facts: dict[str, Any]) -> Iterator[str]:
@@ -131,8 +135,17 @@ def _queues(facts: dict[str, Any]) -> Iterator[str]:
         if not queue["name"].startswith(("celeryev.", "celerybeat.")) and not queue["name"].endswith(".pidbox")
     ]
     if queues:
-        rows = [[queue["name"], f"{queue['messages']} waiting", f"{queue['consumers']} consuming"] for queue in queues]
+        rows = [
+            [queue["name"], f"{queue['messages']} waiting", f"{queue['consumers']} consuming", _leader(queue)]
+            for queue in queues
+        ]
         yield from table(rows, right=(1, 2))
+
+
+def _leader(queue: dict[str, Any]) -> str:
+    if queue.get("type") != "quorum":
+        return ""
+    return f"{len(queue['online'])} copies, led by {str(queue['leader']).partition('@')[2]}"
 
 
 def _beat(facts: dict[str, Any]) -> Iterator[str]:
