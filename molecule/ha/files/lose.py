@@ -120,18 +120,22 @@ def power_cut_of_others() -> None:
 
 def rolling_restart() -> None:
     """The playbook restarts one after the other."""
-    subprocess.run(
+    done = subprocess.run(
         [
             Path(sys.executable).with_name("ansible-playbook"),
             f"--inventory={HERE.parent}/inventory/hosts.yml",
             PROJECT / "playbooks/broker.yml",
             "--extra-vars=rabbitmq_restart=true",
         ],
-        check=True,
-        stdout=subprocess.DEVNULL,
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         cwd=PROJECT,
         timeout=600,
     )
+    if done.returncode:
+        sys.exit(f"The rolling restart failed: {done.stdout}")
 
 
 def loss_of_all() -> None:
