@@ -33,6 +33,16 @@ logger = logging.getLogger("celery.supervised")
 SKEW_SECONDS = 60
 
 
+def patience(app: Any) -> tuple[int, int]:
+    """Return the seconds between two heartbeats, and those in which the broker has to answer.
+
+    The latter are longer than a short cut of the network, which must not cost the lock, and shorter than the broker's
+    own patience (twice the heartbeat), which would keep the queue locked after the cut. Of a cluster another broker
+    answers when one is lost.
+    """
+    return (4, 6) if len(app.connection_for_write().alt) > 1 else (10, 15)
+
+
 class LeaderLock:
     """The right to send, which one beat at a time has: an exclusive queue on a connection of its own.
 
@@ -41,10 +51,6 @@ class LeaderLock:
     """
 
     QUEUE = "celerybeat.leader"
-    # Longer than a short cut of the network, which must not cost the lock, and shorter than the broker's patience
-    # (twice the heartbeat), which would keep the queue locked after the cut.
-    ANSWER_SECONDS = 15
-    HEARTBEAT_SECONDS = 10
     STANDBY = "standby, because another beat is active"
 
     def __init__(self, app: Any) -> None:
@@ -78,11 +84,12 @@ class LeaderLock:
     def channel(self) -> Any:
         """Return the channel of the lock's connection, connecting if need be."""
         if self.connection is None:
+            heartbeat, answer = patience(self.app)
             self.connection = self.app.connection_for_write(
-                heartbeat=self.HEARTBEAT_SECONDS,
+                heartbeat=heartbeat,
                 transport_options={
-                    "read_timeout": self.ANSWER_SECONDS,
-                    "socket_settings": {socket.TCP_USER_TIMEOUT: self.ANSWER_SECONDS * 1000},
+                    "read_timeout": answer,
+                    "socket_settings": {socket.TCP_USER_TIMEOUT: answer * 1000},
                 },
             )
         self.connection.connect()
@@ -410,7 +417,7 @@ if hasattr(celery.beat, "BeatPidbox"):
 
         def _connect(self) -> Any:
             """Connect as Celery does."""
-            connection = self.app.connection_for_read(heartbeat=LeaderLock.HEARTBEAT_SECONDS)
+            connection = self.app.connection_for_read(heartbeat=patience(self.app)[0])
             try:
                 return connection.ensure_connection(self._error_handler, None, callback=self._abort_if_stopping)
             except BaseException:
