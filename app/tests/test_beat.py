@@ -480,10 +480,11 @@ def test_class_of_the_command_line_is_kept(celery_app: Celery) -> None:
     assert issubclass(beat.mixed(DatabaseScheduler), DatabaseScheduler)
 
 
-@pytest.mark.parametrize(("brokers", "seconds"), [(1, (10, 15)), (3, (4, 6))])
-def test_lost_broker_is_given_up_sooner_where_another_answers(brokers: int, seconds: tuple[int, int]) -> None:
+@pytest.mark.parametrize(("brokers", "heartbeat"), [(1, 10), (3, 3)])
+def test_lost_broker_is_given_up_sooner_where_another_answers(brokers: int, heartbeat: int) -> None:
     urls = [f"pyamqp://a:b@10.0.0.{number}//" for number in range(brokers)]
-    assert beat.patience(Celery("some", broker=";".join(urls))) == seconds
+    found = beat.patience(Celery("some", broker=";".join(urls)))
+    assert found.heartbeat == heartbeat < found.answer < 2 * heartbeat
 
 
 NAIVE = """

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -80,21 +79,25 @@ def whole() -> bool:
     return True
 
 
-def kill(host: str) -> None:
-    """Kill the broker's processes; systemd starts it again."""
+def kill(queue: str) -> float:
+    """Kill the processes of the broker that has the queue, or leads it; systemd starts it again."""
+    host, moment = leader(queue), time.time()
     on(host, "systemctl", "kill", "--signal=SIGKILL", "rabbitmq-server.service")
+    return moment
 
 
-def cut_power(*hosts: str) -> None:
+def cut_power(*hosts: str) -> float:
     """Let hosts be silent, at once and without a last word, and then be off."""
     rules = (
         "add table inet off; add chain inet off input { type filter hook input priority 0; policy drop; }; "
         "add chain inet off output { type filter hook output priority 0; policy drop; }"
     )
+    moment = time.time()
     for host in hosts:
         on(host, "nft", rules)
     for host in hosts:
         podman("kill", f"oauth-clear-tokens-{host}")
+    return moment
 
 
 def give_power(host: str) -> None:
@@ -102,24 +105,18 @@ def give_power(host: str) -> None:
     podman("start", f"oauth-clear-tokens-{host}")
 
 
-def power_cut_of_leader() -> None:
-    """The host whose broker leads the queue is off for 40 seconds."""
-    host = leader()
-    cut_power(host)
+def power_cut(queue: str) -> float:
+    """The host whose broker has the queue, or leads it, is off for 40 seconds."""
+    host = leader(queue)
+    moment = cut_power(host)
     time.sleep(40)
     give_power(host)
+    return moment
 
 
-def power_cut_of_others() -> None:
-    """A host whose broker doesn't lead the queue is off for 40 seconds."""
-    host = next(host for host in BROKERS if host != leader())
-    cut_power(host)
-    time.sleep(40)
-    give_power(host)
-
-
-def rolling_restart() -> None:
+def rolling_restart() -> float:
     """The playbook restarts one after the other."""
+    moment = time.time()
     done = subprocess.run(
         [
             Path(sys.executable).with_name("ansible-playbook"),
@@ -136,22 +133,25 @@ def rolling_restart() -> None:
     )
     if done.returncode:
         sys.exit(f"The rolling restart failed: {done.stdout}")
+    return moment
 
 
-def loss_of_all() -> None:
+def loss_of_all() -> float:
     """All three lose their power at once, and come back in another order, with pauses."""
-    cut_power(*BROKERS)
+    moment = cut_power(*BROKERS)
     time.sleep(5)
     for host in ("trio-three", "trio-one", "trio-two"):
         give_power(host)
         time.sleep(15)
+    return moment
 
 
-FAULTS: dict[str, Callable[[], None]] = {
-    **{f"killed_{host}": partial(kill, host) for host in BROKERS},
-    "killed_leader": lambda: kill(leader()),
-    "power_cut_of_leader": power_cut_of_leader,
-    "power_cut_of_another": power_cut_of_others,
+# Each returns when it happened. Beat is connected to the broker that has the lock's queue.
+FAULTS: dict[str, Callable[[], float]] = {
+    "killed_leader": lambda: kill("maintenance"),
+    "killed_broker_of_beat": lambda: kill("celerybeat.leader"),
+    "power_cut_of_leader": lambda: power_cut("maintenance"),
+    "power_cut_of_broker_of_beat": lambda: power_cut("celerybeat.leader"),
     "rolling_restart": rolling_restart,
     "loss_of_all": loss_of_all,
 }
@@ -171,8 +171,7 @@ def measure(name: str) -> str:
     wait(f"{name}: all three work", whole)
     start = time.time() - 2.5 * INTERVAL_SECONDS
     wait(f"{name}: a tick runs before it", lambda: bool(ticks(time.time() - INTERVAL_SECONDS)[1]))
-    moment = time.time()
-    FAULTS[name]()
+    moment = FAULTS[name]()
     end = time.time()
     wait(f"{name}: three ticks run after it", lambda: len(ticks(end)[1]) >= 3)
     wait(f"{name}: all three work again", whole)

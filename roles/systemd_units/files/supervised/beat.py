@@ -7,13 +7,14 @@ and is written there only over what this beat knows of it, so that no second bea
 
 import atexit
 import logging
+import math
 import socket
 import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import celery.beat
 from amqp.basic_message import Message
@@ -33,14 +34,21 @@ logger = logging.getLogger("celery.supervised")
 SKEW_SECONDS = 60
 
 
-def patience(app: Any) -> tuple[int, int]:
-    """Return the seconds between two heartbeats, and those in which the broker has to answer.
+class Patience(NamedTuple):
+    """Seconds until a lost broker is given up.
 
-    The latter are longer than a short cut of the network, which must not cost the lock, and shorter than the broker's
-    own patience (twice the heartbeat), which would keep the queue locked after the cut. Of a cluster another broker
-    answers when one is lost.
+    An answer may take longer than a short cut of the network, which must not cost the lock, and less long than the
+    broker's own patience (twice the heartbeat), which would keep the queue locked after the cut.
     """
-    return (4, 6) if len(app.connection_for_write().alt) > 1 else (10, 15)
+
+    heartbeat: int = 10
+    answer: int = 15
+    between_questions: float = math.inf
+
+
+def patience(app: Any) -> Patience:
+    """Return beat's patience, which is less where another broker answers when one is lost."""
+    return Patience(3, 4, 2) if len(app.connection_for_write().alt) > 1 else Patience()
 
 
 class LeaderLock:
@@ -84,12 +92,12 @@ class LeaderLock:
     def channel(self) -> Any:
         """Return the channel of the lock's connection, connecting if need be."""
         if self.connection is None:
-            heartbeat, answer = patience(self.app)
+            seconds = patience(self.app)
             self.connection = self.app.connection_for_write(
-                heartbeat=heartbeat,
+                heartbeat=seconds.heartbeat,
                 transport_options={
-                    "read_timeout": answer,
-                    "socket_settings": {socket.TCP_USER_TIMEOUT: answer * 1000},
+                    "read_timeout": seconds.answer,
+                    "socket_settings": {socket.TCP_USER_TIMEOUT: seconds.answer * 1000},
                 },
             )
         self.connection.connect()
@@ -246,7 +254,7 @@ class Scheduler:
             self.active = self.active and self.database.answers(
                 lambda: found.append(super(Scheduler, self).tick(*args, **options))  # type: ignore[misc]
             )
-            interval = found[0] if found else interval
+            interval = min(found[0] if found else interval, patience(self.app).between_questions)
         else:
             self.active = False
         ready = self.lock.reached and self.database.reached
@@ -417,7 +425,7 @@ if hasattr(celery.beat, "BeatPidbox"):
 
         def _connect(self) -> Any:
             """Connect as Celery does."""
-            connection = self.app.connection_for_read(heartbeat=patience(self.app)[0])
+            connection = self.app.connection_for_read(heartbeat=patience(self.app).heartbeat)
             try:
                 return connection.ensure_connection(self._error_handler, None, callback=self._abort_if_stopping)
             except BaseException:
