@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from amqp.exceptions import MessageNacked
 from celery import Celery
 from django.db import OperationalError, connections
 from django.utils import timezone
@@ -32,6 +34,7 @@ from django_celery_beat.schedulers import DatabaseScheduler
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from kombu import Producer
 from supervised import beat
 
 from .conftest import APP, both_engines_for_real
@@ -485,6 +488,35 @@ def test_lost_broker_is_given_up_sooner_where_another_answers(brokers: int, hear
     urls = [f"pyamqp://a:b@10.0.0.{number}//" for number in range(brokers)]
     found = beat.patience(Celery("some", broker=";".join(urls)))
     assert found.heartbeat == heartbeat < found.answer < 2 * heartbeat
+
+
+def test_lock_of_a_lost_broker_is_free() -> None:
+    """The broker of a cluster refuses the question, because the queue went with another one."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise MessageNacked
+
+    channel = SimpleNamespace(events={"basic_return": set()}, basic_publish_confirm=refuse)
+    assert not beat.LeaderLock(Celery("some", broker="memory://")).taken(channel)
+
+
+@both_engines_for_real
+def test_refused_message_is_not_the_rows_fault(
+    engine: str, start: Start, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row(f"fine on {engine}", **interval(1))
+    scheduler = start()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise MessageNacked
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Producer, "publish", refuse)
+        assert run(scheduler) == []
+    assert "was not sent" in caplog.text
+    assert "skipped" not in scheduler.status(1)
+    time.sleep(1.1)
+    assert run(scheduler) == [f"fine on {engine}"]
 
 
 NAIVE = """

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import celery.beat
 from amqp.basic_message import Message
-from amqp.exceptions import ResourceLocked
+from amqp.exceptions import MessageNacked, ResourceLocked
 from celery.signals import before_task_publish
 from celery.utils.imports import load_extension_class_names
 from django.conf import settings
@@ -107,7 +107,10 @@ class LeaderLock:
         """Tell whether another beat holds the lock: its queue takes a message, which is dropped at once."""
         self.returned = False
         channel.events["basic_return"].add(self.note_return)
-        channel.basic_publish_confirm(Message(b"", expiration="0"), routing_key=self.QUEUE, mandatory=True)
+        try:
+            channel.basic_publish_confirm(Message(b"", expiration="0"), routing_key=self.QUEUE, mandatory=True)
+        except MessageNacked:  # the queue went with its broker, one of a cluster
+            return False
         return not self.returned
 
     def note_return(self, *_: Any) -> None:
@@ -374,7 +377,8 @@ class Scheduler:
             if entry.apart:
                 vars(self).pop("connection_apart").collect(socket_timeout=1)
             cause = error.__context__ or error
-            if isinstance(cause, (*self.connection.connection_errors, OperationalError)):  # not the row's fault
+            # Not the row's fault.
+            if isinstance(cause, (*self.connection.connection_errors, OperationalError, MessageNacked)):
                 logger.error("Row %r of the schedule was not sent: %s", entry.name, rows.explain(cause))
             else:
                 self.skip(entry.name, f"not sent: {rows.explain(cause)}")
