@@ -148,11 +148,12 @@ def loss_of_all() -> float:
 
 # Each returns when it happened. Beat is connected to the broker that has the lock's queue.
 FAULTS: dict[str, Callable[[], float]] = {
+    # First, because a host that was off has another MAC address, at which SSH's first attempt may not find it.
+    "rolling_restart": rolling_restart,
     "killed_leader": lambda: kill("maintenance"),
     "killed_broker_of_beat": lambda: kill("celerybeat.leader"),
     "power_cut_of_leader": lambda: power_cut("maintenance"),
     "power_cut_of_broker_of_beat": lambda: power_cut("celerybeat.leader"),
-    "rolling_restart": rolling_restart,
     "loss_of_all": loss_of_all,
 }
 
