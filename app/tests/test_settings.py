@@ -141,6 +141,8 @@ def test_one_broker_has_classic_queues_and_three_have_copies(settings_with: Sett
     assert (connection.hostname, connection.alt) == ("10.0.0.2", urls)
 
 
+# Of tasks that other tests have made twice.
+@pytest.mark.filterwarnings("ignore::celery.exceptions.DuplicateTaskNameWarning")
 def test_the_worker_of_a_cluster_waits_for_nothing_but_its_tasks() -> None:
     app = Celery("some", broker="memory://")
     app.conf.worker_consumer = Consumer
