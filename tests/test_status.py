@@ -383,7 +383,7 @@ def test_a_cluster_of_brokers_that_isnt_whole_is_told(cluster: dict[str, Any], s
     assert [level for level, _ in found] == levels
     assert says in " ".join(what for _, what in found)
     shown = "\n".join(screen.screen(facts(broker=broker | {"version": "4", "memory": 1, "memory_limit": 2})))
-    assert f"{len(broker['cluster']['running'])} of 3 brokers work" in shown
+    assert f"{len((whole | cluster)['running'])} of 3 brokers work" in shown
     assert "copies, led by 10.0.0.1" in shown
 
 
