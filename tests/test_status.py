@@ -377,7 +377,7 @@ def test_a_cluster_of_brokers_that_isnt_whole_is_told(cluster: dict[str, Any], s
     queue["type"] = "quorum"
     queues = [queue | more for more in cluster.pop("queues", [{}])]
     queues.append(queue | {"name": "x.pidbox", "type": "classic", "members": nodes[:1], "online": ""})
-    whole = {"running": addresses, "away": [], "strange": [], "divided": False}
+    whole: dict[str, Any] = {"running": addresses, "away": [], "strange": [], "divided": False}
     broker = BROKER | {"cluster": whole | cluster, "queues": queues}
     found = told(broker=broker)
     assert [level for level, _ in found] == levels
