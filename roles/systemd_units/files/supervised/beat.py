@@ -70,6 +70,11 @@ class LeaderLock:
         self.obstacle = "not asked for yet"
         atexit.register(self.release)
 
+    @cached_property
+    def patience(self) -> Patience:
+        """Beat's patience with the brokers that there are."""
+        return patience(self.app)
+
     def held(self) -> bool:
         """Tell whether this beat holds the lock, after trying to get it: one question to the broker."""
         try:
@@ -92,12 +97,11 @@ class LeaderLock:
     def channel(self) -> Any:
         """Return the channel of the lock's connection, connecting if need be."""
         if self.connection is None:
-            seconds = patience(self.app)
             self.connection = self.app.connection_for_write(
-                heartbeat=seconds.heartbeat,
+                heartbeat=self.patience.heartbeat,
                 transport_options={
-                    "read_timeout": seconds.answer,
-                    "socket_settings": {socket.TCP_USER_TIMEOUT: seconds.answer * 1000},
+                    "read_timeout": self.patience.answer,
+                    "socket_settings": {socket.TCP_USER_TIMEOUT: self.patience.answer * 1000},
                 },
             )
         self.connection.connect()
@@ -257,7 +261,7 @@ class Scheduler:
             self.active = self.active and self.database.answers(
                 lambda: found.append(super(Scheduler, self).tick(*args, **options))  # type: ignore[misc]
             )
-            interval = min(found[0] if found else interval, patience(self.app).between_questions)
+            interval = min(found[0] if found else interval, self.lock.patience.between_questions)
         else:
             self.active = False
         ready = self.lock.reached and self.database.reached
