@@ -2,10 +2,6 @@
 
 import http.client
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from project import ROOT
+from web_process import serve
 
 APP = """
 import json
@@ -37,26 +33,9 @@ PROXY, STRANGER = "127.0.0.2", "127.0.0.3"
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
     """Serve with one process; return its port and its log."""
-    folder = tmp_path_factory.mktemp("asgi")
-    (folder / "demo.py").write_text(APP)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    command: list[str | Path] = [Path(sys.executable).parent / "gunicorn", "--config", "python:supervised.gunicorn"]
-    command += ["--preload", "--worker-class", "supervised.asgi.Worker", "--bind", f"127.0.0.1:{port}", "demo:app"]
-    library = {"PYTHONPATH": str(ROOT / "roles/systemd_units/files"), "TRUSTED_PROXIES": f"{PROXY}/32"}
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, env=os.environ | library, stdout=log, stderr=log)
-        try:
-            for _ in range(200):
-                with socket.socket() as client:
-                    if client.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.1)
-            yield port, folder / "log"
-        finally:
-            server.terminate()
-            server.wait(20)
-    assert "Traceback" not in (folder / "log").read_text()
+    options = ("--preload", "--worker-class", "supervised.asgi.Worker")
+    with serve(tmp_path_factory.mktemp("asgi"), APP, *options, TRUSTED_PROXIES=f"{PROXY}/32") as server:
+        yield server
 
 
 def ask(port: int, source: str, path: str = "/") -> dict[str, Any]:

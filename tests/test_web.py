@@ -1,18 +1,14 @@
 """The web process under clients that take their time, on loopback: gunicorn with the units' configuration."""
 
 import http.client
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
-from project import ROOT
+from web_process import serve
 
 APP = """
 def app(environ, start):
@@ -39,27 +35,8 @@ SLOW = {
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Serve with one process of four threads."""
-    folder = tmp_path_factory.mktemp("web")
-    (folder / "demo.py").write_text(APP)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    gunicorn = Path(sys.executable).parent / "gunicorn"
-    command: list[str | Path] = [gunicorn, "--config", "python:supervised.gunicorn", "--bind", f"127.0.0.1:{port}"]
-    command += ["--threads", "4", "demo:app"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "roles/systemd_units/files")}
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-        try:
-            for _ in range(200):
-                with socket.socket() as client:
-                    if client.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.1)
-            yield port
-        finally:
-            server.terminate()
-            server.wait(20)
-    assert "Traceback" not in (folder / "log").read_text()
+    with serve(tmp_path_factory.mktemp("web"), APP, "--threads", "4") as (port, _):
+        yield port
 
 
 def connect(port: int, request: bytes = b"") -> socket.socket:
