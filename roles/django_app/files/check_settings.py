@@ -2,9 +2,8 @@
 
 Standard input: JSON with debug (bool), allowed_hosts (list of texts), modules (names of what the services import),
 celery_app (what `celery -A` is given) and admin (user, email, fields; no user: none is created), as the inventory has
-them. Output: refused, warnings and changes,
-lists of sentences; the second is what "check --deploy" warns of, the third what the inventory replaced in the settings.
-No secret is printed.
+them. Output: refused, warnings and changes, lists of sentences; the second is what "check --deploy" warns of, the third
+what the inventory replaced in the settings. No secret is printed.
 """
 
 import importlib

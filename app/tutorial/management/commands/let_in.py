@@ -45,6 +45,6 @@ class Command(BaseCommand):
         audit.record("let in", user, second_factor="dropped" if drop_second_factor else "")
         key = {"uidb36": user_pk_to_url_str(user), "key": default_token_generator.make_token(user)}
         self.stdout.write(
-            f"{username} may try again. Whoever opens this path of the site can set a new password, once:\n"
+            f"{username} may try again. Who opens this path of the site can set a new password, once:\n"
             f"{reverse('account_reset_password_from_key', kwargs=key)}"
         )
