@@ -228,6 +228,7 @@ OAUTH2_PROVIDER: dict[str, Any] = {
     "APPLICATION_ADMIN_CLASS": "tutorial.oauth.forms.ApplicationAdmin",
     "OAUTH2_RESPONSE_TYPES_SUPPORTED": ["code"],
     "OAUTH2_VALIDATOR_CLASS": "tutorial.oauth.validator.OAuth2Validator",
+    "OAUTH2_BACKEND_CLASS": "tutorial.oauth.clients.OAuthLibCore",
     # Secrets are random and long: no need of the slow hashing that a password needs at every request.
     "CLIENT_SECRET_HASHER": "client_secret_sha256",
     # Short write locks, so that requests get their turn during a large clean-up.

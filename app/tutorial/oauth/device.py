@@ -24,6 +24,8 @@ from oauthlib.oauth2 import (
     UnauthorizedClientError,
 )
 
+from tutorial.oauth.clients import known_scopes
+
 DEVICE_CODE = AbstractApplication.GRANT_DEVICE_CODE
 
 
@@ -42,7 +44,10 @@ class DeviceAuthorizationView(ToolkitDeviceAuthorizationView):
         application = get_application_model().objects.get(client_id=request.POST["client_id"])
         if not application.allows_grant_type(application.GRANT_DEVICE_CODE):
             return {}, UnauthorizedClientError().json, 400
-        scopes = request.POST.get("scope", "").split()
+        scopes = known_scopes(request.POST.get("scope", "").split(), application)
+        form = request.POST.copy()
+        form["scope"] = " ".join(scopes)  # what the toolkit stores
+        request.POST = form  # type: ignore[assignment]  # a copy is no less a form
         if not set(scopes) <= set(get_scopes_backend().get_available_scopes(application=application)):
             return {}, InvalidScopeError().json, 400
         page = request.build_absolute_uri(reverse("oauth2_provider:device"))

@@ -32,6 +32,7 @@ class MetadataView(OAuthServerMetadataView):
         data = json.loads(response.content)
         data["issuer"] = request.build_absolute_uri("/" if self.root else "/o").rstrip("/")
         data["device_authorization_endpoint"] = self._get_endpoint_url(request, "device-authorization")
+        data["response_modes_supported"] = ["query"]
         # Clients without a secret name themselves; but nobody learns of tokens without authentication.
         for endpoint in ("token", "revocation"):
             data[f"{endpoint}_endpoint_auth_methods_supported"].append("none")
@@ -55,6 +56,7 @@ class DiscoveryView(ConnectDiscoveryInfoView):
         found["id_token_signing_alg_values_supported"] = ["RS256"]
         metadata = MetadataView(root=self.root)
         found |= json.loads(metadata.get(request).content)
+        found["request_uri_parameter_supported"] = False  # what is left out counts as true
         found["end_session_endpoint"] = metadata._get_endpoint_url(request, "rp-initiated-logout")
         return JsonResponse(found, headers={"Access-Control-Allow-Origin": "*"})
 

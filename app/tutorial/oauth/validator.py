@@ -6,12 +6,12 @@ from typing import Any
 from oauthlib.common import Request
 
 from tutorial import audit
-from tutorial.oauth import concurrency, openid, redirects
+from tutorial.oauth import clients, concurrency, openid, redirects
 
 logger = logging.getLogger(__name__)
 
 
-class OAuth2Validator(openid.Validator, concurrency.OAuth2Validator):
+class OAuth2Validator(openid.Validator, concurrency.OAuth2Validator, clients.OAuth2Validator):
     """Also refuses redirect URIs and origins that were stored without being checked."""
 
     def validate_redirect_uri(self, client_id: str, uri: str, request: Request, *args: object) -> bool:
