@@ -43,6 +43,10 @@ def broker_facts(node: str = "", *nodes: str) -> dict[str, Any]:
     return none | {"node": node, "nodes": list(nodes)}
 
 
+ON_SQLITE = {"kind": "sqlite", "file": "/var/lib/tutorial/db.sqlite3"}
+LOST_SQLITE = {"kind": "sqlite", "file": ""}
+
+
 def listener(port: int, program: str) -> dict[str, Any]:
     return {"port": port, "address": "", "program": program, "unit": f"{program}.service"}
 
@@ -168,6 +172,11 @@ MAKE_DEMO = 'but Debian 12 or 13 with systemd is needed: name such a host in the
 
 ACCEPTED = [
     Case("defaults", {}),
+    Case(
+        "another database, whose data are left",
+        POSTGRES | {"ansible_facts": facts() | {"app_database": ON_SQLITE}, "django_app_leaves_database": True},
+    ),
+    Case("another database, nothing to lose", POSTGRES | {"ansible_facts": facts() | {"app_database": LOST_SQLITE}}),
     Case("Debian 13", {"ansible_facts": facts(version="13")}),
     Case("an installation of its own", {"installation": "red"}),
     Case(
@@ -878,6 +887,16 @@ REFUSED = [
         POSTGRES,
         "The group broker has 2 hosts (one, two), but a cluster is made of three, of which any two are enough; name",
         broker=("one", "two"),
+    ),
+    Case(
+        "PostgreSQL where SQLite has the data",
+        POSTGRES | {"ansible_facts": facts() | {"app_database": ON_SQLITE}},
+        "one runs on SQLite (/var/lib/tutorial/db.sqlite3), of which the PostgreSQL of the inventory knows nothing;",
+    ),
+    Case(
+        "SQLite where PostgreSQL has the data",
+        {"ansible_facts": facts() | {"app_database": {"kind": "postgresql", "file": ""}}},
+        "one runs on PostgreSQL, and the inventory says SQLite, which knows nothing of what is in it; set",
     ),
     Case(
         "four brokers",

@@ -895,6 +895,18 @@ def test_facts_know_the_name_servers(tmp_path: Path) -> None:
     assert host_facts.name_servers(path) == ["192.0.2.53", "fe80::1"]
 
 
+def test_facts_know_what_database_an_app_runs_on(tmp_path: Path) -> None:
+    (tmp_path / "credentials").mkdir()
+    url, file = tmp_path / "credentials/DATABASE_URL", tmp_path / "a file"
+    assert host_facts.app_database(tmp_path) == {"kind": "", "file": ""}
+    url.write_text("postgres://shop:secret@db/shop")
+    assert host_facts.app_database(tmp_path) == {"kind": "postgresql", "file": ""}
+    url.write_text(f"sqlite:///{file}?timeout=5".replace(" ", "%20"))
+    assert host_facts.app_database(tmp_path) == {"kind": "sqlite", "file": ""}
+    file.touch()
+    assert host_facts.app_database(tmp_path) == {"kind": "sqlite", "file": str(file)}
+
+
 def test_facts_know_data_that_rabbitmq_4_refuses(tmp_path: Path) -> None:
     (tmp_path / "new@one-feature_flags").write_text("[classic_queue_type_delivery_support,\n feature_flags_v2].")
     assert host_facts.old_broker_data(tmp_path) == []

@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -51,6 +52,8 @@ ansible_facts:
     - C(managed_proxy), name of the app in front of which role web_proxy has nginx, C(managed_certificates), of the app
       whose certificates C(/etc/letsencrypt) has by that role, C(proxy_paths), which paths of nginx and certbot are
       there, whosever they are, and C(has_ipv6), whether the kernel has IPv6.
+    - C(app_database), of the generation that was last seen to work C(kind) (sqlite, postgresql or nothing) and C(file)
+      (of SQLite, if it is there; only root can read it).
     - C(old_broker_data), names of RabbitMQ nodes whose data are too old for RabbitMQ 4 (only root can read them).
   returned: always
   type: dict
@@ -111,6 +114,18 @@ def old_broker_data(folder: Path) -> list[str]:
         ]
     except PermissionError:
         return []
+
+
+def app_database(generation: Path) -> dict[str, str]:
+    """Return the kind of database that a generation uses, and SQLite's file if it is there; only root can read it."""
+    try:
+        url = (generation / "credentials/DATABASE_URL").read_text(encoding="utf-8").strip()
+    except OSError:
+        return {"kind": "", "file": ""}
+    kind, _, rest = url.partition(":")
+    path = unquote(rest.removeprefix("///").partition("?")[0])
+    is_file = kind == "sqlite" and os.path.isfile(path)
+    return {"kind": "sqlite" if kind == "sqlite" else "postgresql", "file": path if is_file else ""}
 
 
 def name_servers(path: Path) -> list[str]:
@@ -317,6 +332,7 @@ def main() -> None:
             "apt_suites": read_suites(Path("/etc/apt")),
             "app_conflicts": app_conflicts(app, installed) if re.fullmatch("[a-z][a-z0-9-]*", app) else [],
             "app_account_is_ours": account_is_ours(app),
+            "app_database": app_database(Path("/etc", app or "unknown", "generations/good")),
             "managed_broker": managed_broker(Path("/etc"), Path("/var/lib/rabbitmq/mnesia")),
             "managed_proxy": managed_proxy(Path("/etc/nginx-managed/nginx.conf")),
             "managed_certificates": managed_proxy(Path("/etc/letsencrypt/managed-by-ansible")),
