@@ -164,3 +164,82 @@ def test_what_cant_be_loaded_is_told_in_one_sentence(tmp_path: Path) -> None:
     words = loaded(tmp_path, 'import os\nKEY = os.environ["STRIPE_KEY"]\n')
     assert "settings.py, line 2): KeyError: 'STRIPE_KEY'; set what they need in django_app_environment, or" in words
     assert "Traceback" not in words
+
+
+# A Celery app whose settings have a namespace of their own, queues and routes.
+CELERY_APP = """
+from celery import Celery
+from kombu import Exchange, Queue
+from kombu.common import Broadcast
+
+app = Celery("anything")
+app.config_from_object("django.conf:settings", namespace="SHOP")
+app.conf.task_queues = [
+    Queue("mail", Exchange("letters", "topic"), "mail.#", queue_arguments={"x-single-active-consumer": True}),
+    Queue("chosen", queue_arguments={"x-queue-type": "classic"}),
+    Queue("urgent", queue_arguments={"x-max-priority": 5}),
+    Queue("short", durable=False),
+    Broadcast("all"),
+] if MINE else None
+app.conf.task_routes = {"shop.send": {"queue": "mail"}, "shop.other": {"queue": "made"}}
+"""
+PRINT_QUEUES = """
+import json, celeryapp, inventory_settings
+queues = celeryapp.app.amqp.queues
+routes = [celeryapp.app.amqp.router.route({}, name)["queue"].name for name in ("shop.send", "shop.other", "shop.rest")]
+from celery.utils.quorum_queues import detect_quorum_queues
+told = {name: [queue.queue_arguments, queue.exchange.name, queue.routing_key] for name, queue in queues.items()}
+print(json.dumps([told, routes, detect_quorum_queues(celeryapp.app, "amqp")[0], inventory_settings.changes[-1]]))
+"""
+COPIES = {"x-queue-type": "quorum", "x-delivery-limit": -1}
+BROKERS = "pyamqp://a;pyamqp://b;pyamqp://c"
+
+
+def queues(folder: Path, mine: bool, brokers: str, settings: str = "") -> Any:
+    (folder / "celeryapp.py").write_text(CELERY_APP.replace("MINE", str(mine)), encoding="utf-8")
+    (folder / "settings.py").write_text(STARTPROJECT + settings, encoding="utf-8")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{FILES}:{folder}",
+        "DJANGO_SETTINGS_MODULE": "inventory_settings",
+        "PROJECT_SETTINGS_MODULE": "settings",
+        "DJANGO_SECRET_KEY": KEY,
+        "DATABASE_URL": "sqlite://:memory:",
+        "CELERY_BROKER_URL": brokers,
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", PRINT_QUEUES], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_queues_have_copies_on_several_brokers(tmp_path: Path) -> None:
+    found, routes, detected, told = queues(tmp_path, False, BROKERS)
+    assert {name: arguments for name, (arguments, _, _) in found.items()} == {
+        "celery": COPIES,
+        "mail": COPIES,
+        "made": COPIES,
+    }
+    assert routes == ["mail", "made", "celery"]
+    # Then Celery asks for no limit over all consumers, which these queues can't have.
+    assert detected
+    assert told == "Celery's queues: with copies on all brokers"
+
+
+def test_queues_of_the_project_stay_what_they_are(tmp_path: Path) -> None:
+    found, routes, _, _ = queues(tmp_path, True, BROKERS)
+    assert found["mail"] == [COPIES | {"x-single-active-consumer": True}, "letters", "mail.#"]
+    others = {name: found[name][0] for name in ("chosen", "urgent", "short")}
+    assert others == {"chosen": {"x-queue-type": "classic"}, "urgent": {"x-max-priority": 5}, "short": None}
+    assert [arguments for arguments, exchange, _ in found.values() if exchange == "all"] in ([None], [{}])
+    assert routes[:2] == ["mail", "made"]
+
+
+@pytest.mark.parametrize(
+    ("brokers", "settings"), [("pyamqp://a", ""), (BROKERS, "SHOP_TASK_DEFAULT_QUEUE_TYPE = 'classic'")]
+)
+def test_queues_stay_where_there_is_one_broker_or_another_choice(tmp_path: Path, brokers: str, settings: str) -> None:
+    found, _, detected, _ = queues(tmp_path, False, brokers, settings)
+    assert not detected
+    assert not any(arguments for arguments, _, _ in found.values())

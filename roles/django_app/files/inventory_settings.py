@@ -18,6 +18,9 @@ STATE = Path(os.environ.get("STATE_DIRECTORY") or RELEASE)
 # What a project says of a connection, wherever the database is.
 KEPT = ("ATOMIC_REQUESTS", "AUTOCOMMIT", "CONN_HEALTH_CHECKS", "CONN_MAX_AGE", "TEST", "TIME_ZONE")
 
+# What a queue with copies on several brokers can't be or have.
+WITHOUT_COPIES = ("x-queue-type", "x-queue-mode", "x-max-priority", "x-overflow")
+
 changes: list[str] = []
 replaced: dict[str, str] = {}
 
@@ -158,6 +161,35 @@ def wanted(theirs: dict[str, Any]) -> dict[str, Any]:
     return ours
 
 
+def queues_with_copies(theirs: dict[str, Any]) -> None:
+    """Let Celery's queues have copies on all brokers of a cluster, unless the project says of what type they are.
+
+    Whatever namespace the project's Celery app reads its settings from; its routes and queues stay as they are.
+    """
+    import celery
+    from celery.app import amqp
+
+    if celery.VERSION < (5, 5):
+        changes.append(f"Celery's queues: on one broker each, since Celery {celery.__version__} knows no others")
+        return
+
+    class QuorumQueues(amqp.Queues):
+        def __setitem__(self, name: str, queue: Any) -> None:
+            super().__setitem__(name, queue)
+            arguments = queue.queue_arguments or {}
+            if queue.durable and not (queue.exclusive or queue.auto_delete or set(arguments) & set(WITHOUT_COPIES)):
+                # Without a limit: each lost connection counts as a delivery, and the 21st would drop the message.
+                queue.queue_arguments = {"x-queue-type": "quorum", "x-delivery-limit": -1} | arguments
+
+    chosen = any(name.endswith("TASK_DEFAULT_QUEUE_TYPE") for name in theirs)
+
+    def queues_of(of: Any) -> Any:
+        return amqp.Queues if chosen or of.app.conf.value_set_for("task_default_queue_type") else QuorumQueues
+
+    amqp.AMQP.queues_cls = property(queues_of)
+    changes.append("Celery's queues: with copies on all brokers")
+
+
 def compare(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     """Note what is replaced, without secrets."""
     for name, value in ours.items():
@@ -191,6 +223,8 @@ def apply() -> dict[str, Any]:
     theirs = load(os.environ["PROJECT_SETTINGS_MODULE"])
     ours = wanted(theirs)
     compare(theirs, ours)
+    if ";" in given("CELERY_BROKER_URL"):
+        queues_with_copies(theirs)
     return theirs | ours
 
 
