@@ -33,3 +33,22 @@ def test_a_process_finds_its_credentials(name: str, switch: str, value: str, tmp
         check=True,
     )
     assert result.stdout == value
+
+
+# What people write in wsgi.py, manage.py or celery.py.
+NAMED = """
+import os, credentials_environment
+os.environ["DJANGO_SETTINGS_MODULE"] = "shop.settings"
+os.environ.update(DJANGO_SETTINGS_MODULE="shop.settings", OTHER="shop")
+os.environ |= {"DJANGO_SETTINGS_MODULE": "shop.settings"}
+print(os.environ["DJANGO_SETTINGS_MODULE"], os.environ["OTHER"], os.getenv("DJANGO_SETTINGS_MODULE"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("inventory_settings", "inventory_settings"), ("tutorial.settings", "shop.settings")]
+)
+def test_settings_of_the_inventory_stay_whatever_a_project_names(before: str, after: str) -> None:
+    environment = {"PYTHONPATH": str(ROOT / "roles/django_app/files"), "DJANGO_SETTINGS_MODULE": before}
+    result = subprocess.run([sys.executable, "-c", NAMED], env=environment, capture_output=True, text=True, check=True)
+    assert result.stdout.split() == [after, "shop", after]

@@ -47,6 +47,50 @@ CASES = [
         celery=("shop",),
     ),
     Case(
+        "a folder with a dash, the lock file in it",
+        {
+            "my-shop/manage.py": manage("core.settings"),
+            "my-shop/core/settings.py": "",
+            "my-shop/core/wsgi.py": WSGI.format("core.settings"),
+            "my-shop/core/celery.py": "celery = Celery(__name__)\n",
+            "my-shop/requirements/prod.txt": "",
+            "pyproject.toml": "",
+            "frontend/package.json": "",
+        },
+        folder="my-shop",
+        settings="core.settings",
+        wsgi="core.wsgi:application",
+        celery=("core",),
+        lock="my-shop/requirements/prod.txt",
+    ),
+    Case(
+        "settings that a variable names, pipenv, a Celery app of a class of its own",
+        {
+            "manage.py": 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", f"shop.settings.{ENV}")\n',
+            "shop/settings/dev.py": "",
+            "shop/settings/prod.py": "",
+            "shop/wsgi.py": "application = get_wsgi_application()\n",
+            "shop/celery.py": "from celery import Celery\nclass Shop(Celery):\n    pass\napp = Shop('shop')\n",
+            "Pipfile.lock": "{}",
+        },
+        settings="shop.settings.prod",
+        wsgi="shop.wsgi:application",
+        celery=("shop",),
+        lock="Pipfile.lock",
+    ),
+    Case(
+        "settings that a variable may name",
+        {
+            "manage.py": 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", os.getenv("SETTINGS", "shop.settings"))\n',
+            "shop/settings.py": "",
+            "shop/wsgi.py": "application = get_wsgi_application()\n",
+            "shop/celery.py": CELERY,
+        },
+        settings="shop.settings",
+        wsgi="shop.wsgi:application",
+        celery=("shop",),
+    ),
+    Case(
         "wagtail start",
         {
             "manage.py": manage("mysite.settings.dev"),
@@ -156,7 +200,7 @@ def test_parts_are_found(case: Case, tmp_path: Path) -> None:
     assert (folder, tuple(python_path), settings) == (case.folder, case.python_path, case.settings)
     assert layout.wsgi_in(source, folder, python_path, settings) == case.wsgi
     assert tuple(layout.celery_apps(source, folder, python_path, settings)) == case.celery
-    assert layout.lock_in(source) == case.lock
+    assert layout.lock_in(source, case.folder) == case.lock
 
 
 def test_a_project_that_is_installed_has_what_it_is_called() -> None:

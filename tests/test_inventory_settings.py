@@ -166,6 +166,23 @@ def test_what_cant_be_loaded_is_told_in_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in words
 
 
+def test_options_of_another_database_are_left_out(tmp_path: Path) -> None:
+    # As dj_database_url.config(ssl_require=True) makes them.
+    required = 'DATABASES["default"]["OPTIONS"] = {"sslmode": "require", "timeout": 7}'
+    settings, _, _ = loaded(tmp_path, STARTPROJECT + required)
+    options = settings["DATABASES"]["default"]["OPTIONS"]
+    assert "sslmode" not in options
+    assert options["timeout"] == 7
+
+
+def test_settings_that_are_classes_are_told_as_what_they_are(tmp_path: Path) -> None:
+    # What django-configurations says where its importer isn't installed.
+    (tmp_path / "configurations.py").write_text("class Configuration: pass")
+    error = loaded(tmp_path, "import configurations\nraise Exception('importer not correctly installed')")
+    assert "django-configurations" in error
+    assert "set django_app_overrides_settings: false." in error
+
+
 # A Celery app whose settings have a namespace of their own, queues and routes.
 CELERY_APP = """
 from celery import Celery

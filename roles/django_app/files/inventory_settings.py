@@ -21,6 +21,12 @@ KEPT = ("ATOMIC_REQUESTS", "AUTOCOMMIT", "CONN_HEALTH_CHECKS", "CONN_MAX_AGE", "
 # What a queue with copies on several brokers can't be or have.
 WITHOUT_COPIES = ("x-queue-type", "x-queue-mode", "x-max-priority", "x-overflow")
 
+# What sqlite3.connect takes, and Django beside it; a project may ask for TLS, whatever its database is.
+SQLITE_OPTIONS = (
+    *("timeout", "detect_types", "isolation_level", "check_same_thread", "factory", "cached_statements", "uri"),
+    *("autocommit", "init_command", "transaction_mode"),
+)
+
 changes: list[str] = []
 replaced: dict[str, str] = {}
 
@@ -52,6 +58,11 @@ def load(name: str) -> dict[str, Any]:
         project = [frame for frame in frames if Path(frame.filename).is_relative_to(RELEASE)]
         last = [frame for frame in project or frames if "/.venv/" not in frame.filename][-1]
         where = f"{last.filename}, line {last.lineno}"
+        if "configurations" in sys.modules:
+            sys.exit(
+                f"The settings {name} are classes of django-configurations, over which nothing can be put; let them "
+                "read the variables of the inventory, and set django_app_overrides_settings: false."
+            )
         sys.exit(
             f"The settings {name} can't be loaded ({where}): {type(error).__name__}: {error}; set what they need in "
             "django_app_environment, or in django_app_credentials if it is secret."
@@ -78,6 +89,7 @@ def database(url: str, theirs: dict[str, Any]) -> dict[str, Any]:
     if kind == "sqlite":
         from django import VERSION
 
+        options = {key: value for key, value in options.items() if key in SQLITE_OPTIONS}
         # Several processes write to one file.
         options.setdefault("timeout", 20)
         if VERSION >= (5, 1):

@@ -11,9 +11,20 @@ from typing import Any
 
 # What holds no code of the project's.
 NO_CODE = {"node_modules", "venv", "env", "site-packages", "staticfiles", "tests", "docs", "build", "dist"}
-# The first that is there.
-LOCKS = ("uv.lock", "poetry.lock", "pylock.toml", "requirements.txt", "requirements/production.txt")
-SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["'][\],]\s*=?\s*["']([\w.]+)["']""")
+# The first that is there; of the last ones the role says how to make another.
+LOCKS = (
+    "uv.lock",
+    "poetry.lock",
+    "pylock.toml",
+    "requirements.txt",
+    "requirements/production.txt",
+    "requirements/prod.txt",
+)
+OTHER_LOCKS = ("Pipfile.lock", "pyproject.toml")
+# Also where a variable of the environment may name another one, as in os.getenv("NAME", "shop.settings").
+SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["'][\],]\s*=?\s*(?:\w[\w.]*\(\s*["']\w+["'],\s*)?["']([\w.]+)["']""")
+# One of a package, which a variable tells: f"shop.settings.{environment}".
+SETTINGS_OF = re.compile(r"""DJANGO_SETTINGS_MODULE["'][\],]\s*=?\s*f?["']([\w.]+)\.(?:\{|%s|["']\s*\+)""")
 CELERY = re.compile(r"^(\w+)(?:\s*:[^=\n]+)?\s*=\s*(?:\w+\.)*\w*Celery\(", re.MULTILINE)
 # Settings by which one develops, and what lies beside them for servers.
 DEVELOPMENT, PRODUCTION = ("dev", "local", "development"), ("production", "prod")
@@ -63,9 +74,15 @@ def source_folders(source: str, folder: str) -> list[str]:
     return [beside] if is_src else []
 
 
-def lock_in(source: str) -> str:
-    """Return the lock file of a project, the first of those that people have."""
-    return next((name for name in LOCKS if os.path.isfile(os.path.join(source, name))), "requirements.txt")
+def lock_in(source: str, folder: str = "") -> str:
+    """Return the lock file of a project, the first of those that people have: in the source, or beside manage.py."""
+    names = [
+        os.path.join(one, name)
+        for names in (LOCKS, OTHER_LOCKS)
+        for one in dict.fromkeys(["", folder])
+        for name in names
+    ]
+    return next((name for name in names if os.path.isfile(os.path.join(source, name))), "requirements.txt")
 
 
 def settings_in(source: str, folder: str, python_path: Iterable[str]) -> str:
@@ -78,6 +95,9 @@ def settings_in(source: str, folder: str, python_path: Iterable[str]) -> str:
         if package and last in DEVELOPMENT:
             there = [one for last in PRODUCTION if _find(one := f"{package}.{last}", roots)] + there
             break
+    if not there:
+        packages = [name for path in _entry_points(source, folder) for name in SETTINGS_OF.findall(_text(source, path))]
+        there = [one for name in packages for last in PRODUCTION if _find(one := f"{name}.{last}", roots)]
     return there[0] if there else ""
 
 
@@ -97,7 +117,9 @@ def celery_apps(source: str, folder: str, python_path: Iterable[str], settings: 
     for package in _packages(settings):
         for name in (f"{package}.celery", package):
             path = _find(name, roots)
-            if path and CELERY.search(_text(source, path)):
+            # In a module of that name it may be made by other means.
+            pattern = re.compile(r"\bCelery\b") if name.endswith(".celery") else CELERY
+            if path and pattern.search(_text(source, path)):
                 return [package]
     found = {}
     for path in _files(source):
