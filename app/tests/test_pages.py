@@ -145,6 +145,12 @@ def test_healthz_is_ok_without_a_login_and_never_cached(client: Client) -> None:
     assert client.post("/healthz").status_code == 405
 
 
+def test_browsers_find_an_icon(client: Client) -> None:
+    """Also on pages that name none, such as the Admin's; else their console has an error."""
+    with closing(client.get("/favicon.ico", follow=True)) as response:
+        assert (response.status_code, response.headers["Content-Type"]) == (200, "image/svg+xml")
+
+
 def test_unknown_host_is_refused(client: Client) -> None:
     assert client.get("/healthz", headers={"Host": "evil.example"}).status_code == 400
 

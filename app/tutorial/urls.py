@@ -9,7 +9,7 @@ from tutorial.oauth.authorization import AuthorizationView
 from tutorial.oauth.authorized import AuthorizedApplicationsView
 from tutorial.oauth.concurrency import TokenView
 from tutorial.oauth.openid import LogoutView as OpenIDLogoutView
-from tutorial.views import ApiHello, healthz
+from tutorial.views import ApiHello, favicon, healthz
 
 urlpatterns = [
     path("", TemplateView.as_view(template_name="tutorial/index.html"), name="index"),
@@ -26,5 +26,6 @@ urlpatterns = [
     path("logout/", OpenIDLogoutView.as_view(), name="rp-initiated-logout"),
     path("o/", include("tutorial.oauth.urls")),
     path("api/hello", ApiHello.as_view(), name="api-hello"),
+    path("favicon.ico", favicon),
     path("healthz", healthz, name="healthz"),
 ]

@@ -6,6 +6,8 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.templatetags.static import static
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -30,6 +32,12 @@ class ApiHello(ProtectedResourceMetadataView):
 
 class IntrospectTokenView(ProtectedResourceMetadataMixin, ToolkitIntrospectTokenView):
     """The toolkit's, which refuses strangers as RFC 6750 wants it."""
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    """Lead to the site's icon, for which browsers ask where a page names none, such as the Admin's."""
+    return redirect(static("tutorial/icon.svg"))
 
 
 @never_cache
