@@ -145,6 +145,33 @@ def test_healthz_is_ok_without_a_login_and_never_cached(client: Client) -> None:
     assert client.post("/healthz").status_code == 405
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/accounts/login/",
+        "/accounts/2fa/",
+        "/accounts/password/change/",
+        "/accounts/applications/",
+        "/o/applications/register/",
+        "/admin/",
+        "/admin/django_celery_beat/periodictask/",
+        "/admin/django_celery_beat/periodictask/add/",
+        "/admin/django_celery_beat/intervalschedule/add/",
+        "/admin/oauth2_provider/application/add/",
+        "/admin/auth/user/add/",
+    ],
+)
+def test_pages_have_no_scripts_in_them(client: Client, user: User, path: str) -> None:
+    """The Content-Security-Policy of the proxy forbids them."""
+    client.force_login(user)
+    page = client.get(path)
+    assert page.status_code == 200
+    scripts = re.findall(r"<script\b([^>]*)>", page.text)
+    assert [found for found in scripts if "src=" not in found and "application/json" not in found] == []
+    assert re.findall(r"<[^>]+ (?:on[a-z]+|style)=", page.text) == []
+
+
 def test_browsers_find_an_icon(client: Client) -> None:
     """Also on pages that name none, such as the Admin's; else their console has an error."""
     with closing(client.get("/favicon.ico", follow=True)) as response:
