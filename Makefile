@@ -15,7 +15,7 @@ endif
 
 locks := requirements.txt $(wildcard app/requirements.txt app/requirements-dev.txt)
 
-.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted upgrade debian-upgrade cluster ha front foreign projects machine bench setup packages lock clean
+.PHONY: help demo down test lint unit app-test molecule operations chaos interrupted upgrade debian-upgrade cluster ha front foreign projects clients machine bench setup packages lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand --tabs=12
@@ -80,6 +80,9 @@ foreign: setup ## hosts that belong to others too, and hardened ones: refusals, 
 projects: setup ## other people's projects, unmodified: by poetry, uv, plain versions and wagtail's generator
 	molecule/shared/test.sh projects
 
+clients: setup ## client libraries of others and a browser, unmodified, against a provisioned host
+	molecule/shared/test.sh clients
+
 machine: setup ## a machine with a kernel of its own, emulated: limits, address filter, reboot (MACHINE_DEBIAN=13)
 	molecule/machine/run.sh
 
@@ -106,6 +109,7 @@ lock: setup ## make the lock files anew from the *.in files
 	cd app && $(lock) requirements.in --output-file requirements.txt
 	cd app && $(lock) requirements-dev.in --output-file requirements-dev.txt
 	$(lock) requirements.in --output-file requirements.txt
+	cd molecule/clients/files && $(lock) requirements.in --output-file requirements.txt
 	cd roles/django_app/files && $(lock) --no-deps units.in --output-file units.txt
 	cd roles/django_app/files && $(lock) poetry.in --output-file poetry.txt
 
