@@ -78,7 +78,7 @@ class Browser(Chrome):
 def browser() -> Iterator[Browser]:
     options = ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=900,700"):
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,760"):
         options.add_argument(argument)
     options.accept_insecure_certs = True
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
@@ -160,7 +160,6 @@ def test_an_application_is_registered_refused_and_let_in(browser: Browser, clien
     browser.get(f"{URL}/o/applications/")
     browser.log_in("someone")
     browser.press("Click here")
-    browser.picture("register")
     browser.fill(
         name="Shop",
         client_type="public",
@@ -268,7 +267,6 @@ def test_a_second_factor(browser: Browser) -> None:
     browser.get(f"{URL}/accounts/login/")
     browser.log_in("phone")
     assert "Log out phone" not in browser.text, "the password alone is not enough"
-    browser.picture("second-factor")
     browser.fill(code=shown())
     browser.press("Sign In")
     assert "Log out phone" in browser.text
