@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from bench.http import rates
 from bench.schedule import EVERY, measure
 from tests.postgresql import postgresql
 
@@ -228,6 +229,20 @@ def logins(places: dict[str, Engine]) -> None:
             row(engine, hasher, f"{place.run('web', 'logins', hasher)['rate']:.1f}")
 
 
+def web(projects: list[Path]) -> None:
+    """The web process over HTTP on SQLite, this project beside others."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        place = SQLite(Path(folder))
+        found = rates(
+            {project: place.environment(f"http{number}") for number, project in enumerate(projects)}
+        )
+    first = found[projects[0]]
+    head("Requests over HTTP for each CPU second of the web process", "project", *first, "/ the first")
+    for project, by_kind in found.items():
+        ratios = ", ".join(f"{rate / first[kind]:.2f}" for kind, rate in by_kind.items())
+        row(project, *(f"{rate:.1f}" for rate in by_kind.values()), ratios)
+
+
 def schedule(places: dict[str, Engine], seconds: int) -> None:
     """Beat without a worker, beside a sleeper."""
     title = f"Schedule: lateness of an interval of {EVERY} s, in ms"
@@ -263,6 +278,14 @@ def main() -> None:
     parser.add_argument(
         "--schedule", type=int, default=60, metavar="SECONDS", help="on each engine; 0 leaves it out"
     )
+    parser.add_argument(
+        "--http",
+        type=Path,
+        nargs="*",
+        default=[Path()],
+        metavar="FOLDER",
+        help="projects that are served side by side; the first is what others are compared with",
+    )
     parser.add_argument("--no-requests", action="store_true", help="leave out the token requests")
     arguments = parser.parse_args()
 
@@ -283,6 +306,8 @@ def main() -> None:
         if not arguments.no_requests:
             requests(places)
             logins(places)
+        if arguments.http:
+            web(arguments.http)
         if arguments.schedule:
             schedule(places, arguments.schedule)
 
