@@ -86,9 +86,10 @@ clients: setup ## client libraries of others and a browser, unmodified, against 
 machine: setup ## a machine with a kernel of its own, emulated: limits, address filter, reboot (MACHINE_DEBIAN=13)
 	molecule/machine/run.sh
 
-bench: setup ## what clean-up, tokens and provisioning cost; a quarter of an hour (BENCH_DEBIAN=13)
+bench: setup ## what clean-up, tokens, provisioning and the front door cost; twenty minutes (BENCH_DEBIAN=13)
 	cd app && python -m bench
 	molecule/bench/run.py
+	molecule/bench/front.py
 
 setup: .venv/.stamp ## install what the other verbs need
 
