@@ -7,6 +7,7 @@ the case. Everything that the run writes (generated passwords, Ansible's own fol
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -1251,6 +1252,27 @@ def test_good_input_passes(case: Case, tmp_path: Path) -> None:
     assert AWKWARD not in printed
     hosts = {case.limit} if case.limit else {*case.app, *case.broker, *case.database, *case.proxy}
     assert re.findall(r"changed=(\d+)", printed) == ["0"] * len(hosts)
+
+
+@pytest.mark.parametrize("example", ["cluster", "ha"])
+def test_the_inventories_to_copy_are_taken(example: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "inventory" / example, tmp_path / "inventory")
+    addresses = [f"10.0.0.{number}" for number in range(10, 23)]
+    connection = {"ansible_connection": "local", "ansible_become": False}
+    variables = connection | {"ansible_facts": facts(version="13") | {"all_ipv4_addresses": addresses}}
+    options = [f"--inventory={tmp_path / 'inventory/hosts.yml'}", f"--extra-vars={json.dumps(variables)}"]
+    play = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), *options, ROOT / "playbooks/preflight.yml"],
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(tmp_path)}
+        | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert play.returncode == 0, play.stdout
+    assert "[WARNING]" not in play.stdout + play.stderr
 
 
 def test_generated_passwords_are_private_and_not_shown(tmp_path: Path) -> None:

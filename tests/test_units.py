@@ -105,6 +105,16 @@ def test_nginx_is_hardly_exposed_reads_its_own_files_and_comes_back(root: Path) 
     assert found["OnFailure"] == "failure-report@%n.service"
 
 
+def test_a_request_goes_to_another_web_host_soon_but_never_one_that_changes_something(root: Path) -> None:
+    text = (root / "etc/nginx-managed/nginx.conf").read_text()
+    single, several = "unix:/run/tutorial-web.sock max_fails=0 ", "10.0.0.1:8000 max_fails=2 "
+    assert (single in text, "proxy_read_timeout 60s;" in text) in [(True, True), (False, False)]
+    assert (several in text, "proxy_read_timeout 20s;" in text) in [(True, True), (False, False)]
+    assert (single in text) != (several in text)
+    assert "proxy_next_upstream error timeout;" in text
+    assert " non_idempotent" not in re.sub("#.*", "", text)
+
+
 def test_renewals_are_exposed_as_little_as_root_can_be(root: Path) -> None:
     assert exposure(root, "certbot.service") <= 2.0
     assert settings(root, "certbot.service")["OnFailure"] == "failure-report@%n.service"
