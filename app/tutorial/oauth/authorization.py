@@ -24,7 +24,7 @@ class AuthorizationView(ToolkitAuthorizationView):
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         """Ask the user, or answer without, if that is asked for and the user has agreed before."""
-        silent = "none" in request.GET.get("prompt", "").split()
+        silent = self._is_silent()
         if self._logged_in_too_long_ago():
             return self.handle_no_permission() if silent else self.handle_prompt_login()
         query = request.GET.copy()
@@ -38,6 +38,9 @@ class AuthorizationView(ToolkitAuthorizationView):
         request.GET = query  # type: ignore[assignment]  # a copy is no less a query
         response: HttpResponse = super().get(request, *args, **kwargs)
         return response
+
+    def _is_silent(self) -> bool:
+        return "none" in self.request.GET.get("prompt", "").split()
 
     def _logged_in_too_long_ago(self) -> bool:
         max_age = self.request.GET.get("max_age", "")
@@ -58,7 +61,7 @@ class AuthorizationView(ToolkitAuthorizationView):
 
     def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:  # noqa: ANN401  # Django's
         """Show the page, or tell a client that doesn't want one that the user has to be asked."""
-        if "error" not in context and "none" in self.request.GET.get("prompt", "").split():
+        if "error" not in context and self._is_silent():
             asked = {"error": "consent_required", "state": self.oauth2_data["state"]}
             answer = urlencode({name: value for name, value in asked.items() if value})
             uri = self.oauth2_data["redirect_uri"]

@@ -83,6 +83,17 @@ def ask(sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
+def tables_there() -> list[str]:
+    """Return the tables of the settings' database, PostgreSQL."""
+    return [table for (table,) in ask(TABLES)]
+
+
+def pending_migrations() -> list[Any]:
+    """Return what `migrate` would apply to the settings' database."""
+    executor = MigrationExecutor(connection)
+    return [migration for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes())]
+
+
 # -- The SQLite file ------------------------------------------------------------------------------------------------
 
 
@@ -112,8 +123,7 @@ def look() -> dict[str, Any]:
     path = str(connection.settings_dict["NAME"])
     found: dict[str, Any] = {"vendor": connection.vendor, "path": path, "bytes": 0, "tables": {}, "refused": ""}
     if connection.vendor == "postgresql":
-        marked = [MARK] in [[one] for (one,) in ask(TABLES)]
-        return found | {"copied": marked and ask(f"SELECT 1 FROM {MARK} WHERE complete") != []}
+        return found | {"copied": MARK in tables_there() and ask(f"SELECT 1 FROM {MARK} WHERE complete") != []}
     if connection.vendor != "sqlite":
         return found | {"refused": f"The app's database is {connection.vendor}, from which nothing is moved."}
     if not Path(path).is_file():
@@ -138,7 +148,7 @@ def look() -> dict[str, Any]:
             f"{len(dangling)} rows refer to others that are gone ({said}), which PostgreSQL doesn't take; "
             "PRAGMA foreign_key_check lists them."
         )
-    elif MigrationExecutor(connection).migration_plan(MigrationExecutor(connection).loader.graph.leaf_nodes()):
+    elif pending_migrations():
         found["refused"] = "The release has migrations that the SQLite file lacks; run site.yml with SQLite first."
     return found
 
@@ -148,7 +158,7 @@ def look() -> dict[str, Any]:
 
 def rehearse(path: str) -> dict[str, Any]:
     """Make the tables, copy and take it back; what an earlier move left goes first."""
-    there = [table for (table,) in ask(TABLES)]
+    there = tables_there()
     if there and MARK not in there:
         where = "{NAME} on {HOST}".format(**{k: v or "this host" for k, v in connection.settings_dict.items()})
         shown = ", ".join(there[:5]) + (f" and {len(there) - 5} more" if len(there) > 5 else "")
@@ -165,7 +175,7 @@ def rehearse(path: str) -> dict[str, Any]:
 
 def copy(path: str) -> dict[str, Any]:
     """Copy for good."""
-    if [MARK] not in [[one] for (one,) in ask(TABLES)]:
+    if MARK not in tables_there():
         return {"refused": "The database isn't one that was made for the move."}
     told = transfer(path, keep=True)
     if not told["refused"]:
@@ -183,7 +193,7 @@ def transfer(path: str, keep: bool) -> dict[str, Any]:
     for table, column, kind, sequence in ask(COLUMNS):
         types.setdefault(table, {})[column] = kind
         sequences += [(table, column, sequence)] if sequence else []
-    targets = [table for (table,) in ask(TABLES) if table != MARK]
+    targets = [table for table in tables_there() if table != MARK]
     told: dict[str, Any] = {"refused": "", "rows": {}, "left": [], "sequences": 0}
     connection.set_autocommit(False)
     try:
@@ -206,9 +216,8 @@ def transfer(path: str, keep: bool) -> dict[str, Any]:
                 if target in names.values():
                     go_on(target, column, sequence, given.get(target, 0))
                     told["sequences"] += 1
-        pending = MigrationExecutor(connection).migration_plan(MigrationExecutor(connection).loader.graph.leaf_nodes())
-        if pending:
-            told["refused"] = f"The copy lacks migrations, for example {pending[0][0]}."
+        if pending := pending_migrations():
+            told["refused"] = f"The copy lacks migrations, for example {pending[0]}."
             return told
         if keep:
             ask(f"INSERT INTO {MARK} VALUES (true)")
