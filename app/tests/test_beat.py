@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from amqp.exceptions import MessageNacked
+from amqp.exceptions import AMQPError, FrameError, InternalError, MessageNacked, NotFound, PreconditionFailed
 from celery import Celery
 from django.db import OperationalError, connections
 from django.utils import timezone
@@ -128,6 +128,10 @@ UNREADABLE: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "headers text": (lambda: {"headers": '"abc"'}, "headers"),
     "headers no JSON": (lambda: {"headers": "{"}, "headers"),
     "headers of celery": (lambda: {"headers": '{"id": 5}'}, "Celery's own"),
+    "headers infinite": (lambda: {"headers": '{"a": [{"b": -Infinity}]}'}, "finite"),
+    "headers not a number": (lambda: {"headers": '{"a": NaN}'}, "finite"),
+    "headers that no frame holds": (lambda: {"headers": json.dumps({"a": "x" * 130_000})}, "longer than"),
+    "headers deep": (lambda: {"headers": '{"a":' + "[" * 5000 + "]" * 5000 + "}"}, "headers"),
     "headers too large a number": (lambda: {"headers": json.dumps({"x": 2**70})}, ""),
     "headers long name": (lambda: {"headers": json.dumps({"x" * 300: 1})}, ""),
     "args no JSON": (lambda: {"args": "[1"}, "args"),
@@ -231,6 +235,61 @@ def test_row_that_cannot_be_sent_is_logged_once(
     run(scheduler)
     assert "'bad'" not in scheduler.status(1)
     assert PeriodicTask.objects.get(name="bad").total_run_count == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "refusal"),
+    [
+        ({"headers": '{"CC": "x"}'}, PreconditionFailed),
+        ({"headers": '{"a": 1}'}, FrameError),
+        ({"headers": '{"a": 1}'}, InternalError),
+        ({"args": json.dumps(["x" * 2**20]), "task": "some.task"}, PreconditionFailed),
+        ({"kwargs": json.dumps({"a": "x" * 2**20}), "task": "some.task"}, PreconditionFailed),
+        ({"exchange": "nowhere"}, NotFound),
+    ],
+)
+def test_row_that_the_broker_refuses_costs_no_other_its_run(
+    transactional_db: None,
+    start: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    fields: dict[str, Any],
+    refusal: type[AMQPError],
+) -> None:
+    for name in ("a fine one", "b bad", "c fine one"):
+        row(name, **(fields if "bad" in name else {}))
+    scheduler = start()
+    closed: list[Any] = []
+    publish = Producer.publish
+
+    def refuse(producer: Any, body: object, headers: dict[str, Any], **options: Any) -> object:  # noqa: ANN401
+        """As RabbitMQ does: at once where answers are waited for, else with what is sent next."""
+        bad = headers["periodic_task_name"] == "b bad"
+        answers = producer.connection.transport_options.get("confirm_publish")
+        if producer.connection in closed or (bad and answers):
+            raise refusal("refused", (0, 0), "", refusal.code)
+        if bad:
+            closed.append(producer.connection)
+        return publish(producer, body, headers=headers, **options)
+
+    monkeypatch.setattr(Producer, "publish", refuse)
+
+    assert run(scheduler) == ["a fine one", "c fine one"]
+    assert list(scheduler.skipped) == ["b bad"]
+    monkeypatch.undo()
+    PeriodicTasks.update_changed()
+    run(scheduler)
+    assert scheduler.skipped == {}
+
+
+def test_count_that_is_no_number_stops_no_other(transactional_db: None, start: Start) -> None:
+    """SQLite takes any text for a number."""
+    row("fine")
+    row("bad")
+    with connections["default"].cursor() as cursor:
+        cursor.execute("UPDATE django_celery_beat_periodictask SET total_run_count = 'x' WHERE name = 'bad'")
+    scheduler = start()
+    assert run(scheduler) == ["fine"]
+    assert scheduler.skipped == {"bad": "total_run_count: must be a number"}
 
 
 texts = st.text(max_size=12) | st.sampled_from(

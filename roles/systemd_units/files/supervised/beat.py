@@ -32,6 +32,10 @@ logger = logging.getLogger("celery.supervised")
 
 # How far the clocks of beat's and a worker's hosts may differ before messages count as expired.
 SKEW_SECONDS = 60
+# Characters of arguments from which a message may be too large for the broker.
+LARGE = 1_000_000
+# AMQP's code with which a broker that stops closes connections; greater ones are for what it can't understand.
+CONNECTION_FORCED = 320
 
 
 class Patience(NamedTuple):
@@ -192,8 +196,12 @@ class Entry:
         super().__init__(model, app=app)  # type: ignore[call-arg]
         # Before 2.8 django-celery-beat gives it to the broker in a way that the worker never sees.
         self.options["headers"] = {**(self.options.get("headers") or {}), "periodic_task_name": model.name}
-        # RabbitMQ refuses an exchange or a queue by closing the channel, maybe later: such a message gets its own.
-        self.apart = any(self.options.get(name) for name in ("exchange", "queue", "routing_key"))
+        # RabbitMQ refuses such a message by closing the channel, which would hit the next row's: it gets its own.
+        self.apart = (
+            any(self.options.get(name) for name in ("exchange", "queue", "routing_key"))
+            or self.options["headers"].keys() != {"periodic_task_name"}
+            or len(model.args or "") + len(model.kwargs or "") > LARGE
+        )
         if self.apart:
             self.options["retry"] = False
 
@@ -381,8 +389,11 @@ class Scheduler:
             if entry.apart:
                 vars(self).pop("connection_apart").collect(socket_timeout=1)
             cause = error.__context__ or error
-            # Not the row's fault.
-            if isinstance(cause, (*self.connection.connection_errors, OperationalError, MessageNacked)):
+            # Not the row's fault, unless the broker answered its message by closing the connection.
+            lost = isinstance(cause, (*self.connection.connection_errors, OperationalError, MessageNacked))
+            # kombu wraps some errors.
+            code = getattr(cause.__cause__ or cause, "reply_code", None) or 0
+            if lost and not (entry.apart and code > CONNECTION_FORCED):
                 logger.error("Row %r of the schedule was not sent: %s", entry.name, rows.explain(cause))
             else:
                 self.skip(entry.name, f"not sent: {rows.explain(cause)}")

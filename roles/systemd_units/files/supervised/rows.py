@@ -15,6 +15,8 @@ SCHEDULES = ("interval", "crontab", "solar", "clocked")
 # RabbitMQ's limits: of a name, and of the time that a message may wait.
 MOST_BYTES = 255
 MOST_EXPIRE_SECONDS = (2**32 - 1) // 1000
+# One of RabbitMQ's frames, in bytes, without what else of a message is in it.
+MOST_HEADER_BYTES = 128 * 1024 - 4096
 
 
 class Unreadable(Exception):
@@ -76,6 +78,8 @@ def check_message(row: Any) -> None:
     args, kwargs, headers = (
         decoded(row, field, kind) for field, kind in (("args", list), ("kwargs", dict), ("headers", dict))
     )
+    if not isinstance(row.total_run_count, int):  # SQLite takes anything
+        raise Unreadable("total_run_count: must be a number")
     if row.priority is not None and row.priority not in range(256):
         raise Unreadable("priority: must be from 0 to 255")
     if row.expire_seconds is not None and row.expires is not None:
@@ -89,7 +93,12 @@ def check_message(row: Any) -> None:
     if taken := sorted(headers.keys() & message.headers.keys()):
         raise Unreadable(f"headers: {', '.join(taken)} is Celery's own")
     dump_body(message.body, current_app.conf.task_serializer)
-    dump_headers("F", (message.headers | headers,))
+    try:
+        json.dumps(headers, allow_nan=False)
+    except ValueError as error:
+        raise Unreadable("headers: a number must be finite") from error
+    if len(dump_headers("F", (message.headers | headers | {"periodic_task_name": row.name},))) > MOST_HEADER_BYTES:
+        raise Unreadable(f"headers: with the names, are longer than {MOST_HEADER_BYTES} bytes")
 
 
 def decoded(row: Any, field: str, kind: type) -> Any:
