@@ -215,7 +215,18 @@ def test_introspection_tells_live_from_unknown(client: Client, tokens: dict[str,
 
     assert live.json()["active"] is True
     assert live.json()["username"] == "operator"
+    # Resource servers of others, such as Apache's mod_oauth2, refuse a token that has no subject.
+    assert live.json()["sub"] == str(User.objects.get(username="operator").pk)
     assert unknown.json() == {"active": False}
+
+
+def test_introspection_names_the_client_that_acts_for_itself(client: Client, tokens: dict[str, Any]) -> None:
+    AccessToken.objects.update(user=None)
+
+    found = client.post("/o/introspect/", {"token": tokens["access_token"]}, headers=BASIC).json()
+
+    assert found["active"] is True
+    assert found["sub"] == found["client_id"]
 
 
 @pytest.mark.django_db
