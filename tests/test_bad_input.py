@@ -156,7 +156,7 @@ MAIL_PROBLEMS: list[tuple[str, dict[str, Any], str]] = [
     ("no password", {"password": ""}, "django_app_mail_user and django_app_mail_password belong together"),
     ("password in clear text", {"security": "none"}, "the password would cross the network in clear text"),
     ("no sender", {"sender": ""}, "django_app_mail_sender must be the address from which messages are"),
-    ("sender of two lines", {"sender": "a@b.org\nBcc: c@d.org"}, "django_app_mail_sender must be the address"),
+    ("sender of two lines", {"sender": "a@b.org\nBcc: c@d.org"}, "django_app_mail_sender must be one line"),
     (
         "name without addresses",
         {},
@@ -372,6 +372,28 @@ REFUSED = [
         "numbers in a list of texts",
         {"django_app_allowed_hosts": [1, 2]},
         "django_app_allowed_hosts must be a list in which each element is text.",
+    ),
+    Case(
+        "password that was encrypted with its line break",
+        {"rabbitmq_password": f"{MARK}-{MARK}\n"},
+        "rabbitmq_password must be one line, without a line break at its end.",
+    ),
+    Case("name of two lines", {"django_app_name": "shop\n"}, "django_app_name must be made of small letters"),
+    Case("name of two words", {"django_app_name": "my shop"}, "django_app_name must be made of small letters"),
+    Case(
+        "hosts of two lines",
+        {"django_app_allowed_hosts": ["example.org\n"]},
+        "django_app_allowed_hosts must be one line each, without a line break at its end.",
+    ),
+    Case(
+        "names of variables with line breaks",
+        {"django_app_environment": {"A\n": "x"}},
+        "The keys of django_app_environment must be names of variables.",
+    ),
+    Case(
+        "names of secrets with line breaks",
+        {"django_app_credentials": {"A\n": MARK}},
+        "The keys of django_app_credentials must be names of variables in capitals.",
     ),
     Case("list for a password", {"rabbitmq_password": [MARK]}, "rabbitmq_password must be text, but it is a list."),
     Case("nothing for a password", {"rabbitmq_password": None}, "rabbitmq_password must be text, but it is empty."),

@@ -663,6 +663,11 @@ def test_right_types_pass(name: str, value: object) -> None:
         ("shop_more", ["secret"], "shop_more must be a mapping, but it is a list."),
         ("shop_level", "secret", "shop_level must be one of INFO, ERROR."),
         ("shop_parts", ["web", "secret"], "shop_parts must be made of web, beat."),
+        ("shop_port", "\N{ARABIC-INDIC DIGIT EIGHT}", "shop_port must be a whole number, but it is text."),
+        ("shop_text", "secret\n", "shop_text must be one line, without a line break at its end."),
+        ("shop_text", "secret\rsecret", "shop_text must be one line, without a line break at its end."),
+        ("shop_names", ["a", "secret\n"], "shop_names must be one line each, without a line break at its end."),
+        ("shop_level", "INFO\n", "shop_level must be one of INFO, ERROR."),
     ],
 )
 def test_wrong_values_are_named_but_not_shown(name: str, value: object, problem: str) -> None:

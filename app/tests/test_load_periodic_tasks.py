@@ -288,6 +288,18 @@ class TestLoader:
             (lambda e: e[1]["fields"].update(headers="[" * 100_000), "headers: not JSON"),
             (lambda e: e[1]["fields"].update(queue="a\x1b[2J"), "queue: has a character"),
             (lambda e: e[1]["fields"].update(priority=300), "priority: "),
+            (lambda e: e[1]["fields"].update(headers='{"id": 5}'), "can't run: headers: id is Celery's own"),
+            (
+                lambda e: e[1]["fields"].update(headers='{"a": NaN}'),
+                "headers: a number must be finite",
+            ),
+            (lambda e: e[1]["fields"].update(headers=json.dumps({"a": "x" * 130_000})), "are longer than"),
+            (lambda e: e[1]["fields"].update(expire_seconds=2**31 - 1), "can't run: expire_seconds: must be"),
+            (lambda e: e[1]["fields"].update(expires="2027-01-01T00:00:00Z"), "expire"),
+            (
+                lambda e: e[1]["fields"].update(queue="\N{EURO SIGN}" * 100),
+                "queue: is longer",
+            ),
             (lambda e: e[0]["fields"].update(every=2**31 - 1, period="days"), "interval 1 is not valid"),
             (lambda e: e.append(SOLAR), "solar 1 is not valid: .*ephem"),
             (

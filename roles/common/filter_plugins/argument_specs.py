@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ TYPES: dict[str, tuple[str, Any]] = {
         "a whole number",
         lambda value: (
             (isinstance(value, int) and not isinstance(value, bool))
-            or (isinstance(value, str) and value.removeprefix("-").isdecimal())
+            or (isinstance(value, str) and value.isascii() and value.removeprefix("-").isdecimal())
         ),
     ),
     "bool": (
@@ -24,6 +25,16 @@ TYPES: dict[str, tuple[str, Any]] = {
     ),
     "list": ("a list", lambda value: isinstance(value, list | tuple)),
     "dict": ("a mapping", lambda value: isinstance(value, Mapping)),
+}
+
+
+# Keys, known hosts, and a script as an argument. A password of a vault that was encrypted with its line break is none.
+SEVERAL_LINES = {
+    "backup_ssh_key",
+    "backup_ssh_known_hosts",
+    "django_app_oidc_published_keys",
+    "django_app_oidc_signing_key",
+    "monitoring_failure_command",
 }
 
 
@@ -43,6 +54,10 @@ def type_problems(options: Mapping[str, Mapping[str, Any]], values: Mapping[str,
         choices = option.get("choices")
         if choices and not set(value if elements else [value]) <= set(choices):
             problems.append(f"{name} must be {'made of' if elements else 'one of'} {', '.join(choices)}.")
+            continue
+        texts = [text for text in (value if elements else [value]) if isinstance(text, str)]
+        if name not in SEVERAL_LINES and any(re.search(r"[\n\r\0]", text) for text in texts):
+            problems.append(f"{name} must be one line{' each' if elements else ''}, without a line break at its end.")
     return problems
 
 

@@ -28,6 +28,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, router, transaction
 from kombu.utils.json import loads
 
+try:
+    from supervised import rows as beats_rows
+except ImportError:  # run by hand
+    beats_rows = None  # type: ignore[assignment]
+
 SCHEDULES = ("interval", "crontab", "solar", "clocked")
 # Beat's own records: a fixture has no say about them in a row that exists.
 RECORDS = ("last_run_at", "total_run_count", "date_changed")
@@ -72,7 +77,10 @@ class Command(BaseCommand):
         try:
             with transaction.atomic(using=database):
                 for task in tasks:
-                    names[store(task, fixture_wins=fixture_wins)].append(task.row.name)
+                    done = store(task, fixture_wins=fixture_wins)
+                    names[done].append(task.row.name)
+                    if done != "kept":  # an operator's edit is for the operator to correct
+                        refuse_skipped(task.row.name)
                 rows = [describe(task.row.name) for task in tasks]
                 # A rehearsal of the real thing, so that --check can't promise anything else.
                 transaction.set_rollback(check, using=database)
@@ -225,6 +233,13 @@ def store(task: Task, *, fixture_wins: bool) -> str:
     # Only these fields: beat may be writing its records at this moment.
     row.save(update_fields=[*changes, "date_changed"])
     return "updated"
+
+
+def refuse_skipped(name: str) -> None:
+    """Raise CommandError if beat, as the units run it, would skip the row of that name in the database."""
+    row: Row = apps.get_model("django_celery_beat", "PeriodicTask")._default_manager.get(name=name)
+    if beats_rows and (problem := beats_rows.problem(row)):
+        raise CommandError(f"The fixture's periodic task \"{name}\" can't run: {problem}.")
 
 
 def values(schedule: Row) -> dict[str, Any]:
