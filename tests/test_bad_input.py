@@ -72,6 +72,7 @@ class Case:
     app: tuple[str, ...] = ("one",)
     beat: tuple[str, ...] = ("one",)
     broker: tuple[str, ...] = ("one",)
+    worker: tuple[str, ...] | None = None  # those of the app
     # These groups are there only if they have hosts.
     database: tuple[str, ...] = ()
     proxy: tuple[str, ...] = ()
@@ -277,6 +278,14 @@ ACCEPTED = [
         broker=THREE,
     ),
     Case("started in another folder", {}, elsewhere=True),
+    Case(
+        "a broker of somebody else on the same host",
+        {
+            "django_app_broker_url": f"amqp://shop:{MARK}@localhost/shop",
+            "ansible_facts": facts() | {"listeners": [listener(5672, "beam.smp")]},
+        },
+        broker=(),
+    ),
     # Nothing is bound here.
     Case("every address", {"systemd_units_web_address": "0.0.0.0", "rabbitmq_address": "127.0.0.2"}),  # noqa: S104
     Case("a proxy on the same host", PROXY, proxy=("one",)),
@@ -1163,6 +1172,13 @@ REFUSED = [
         proxy=("two",),
     ),
     Case("no beat", {}, "The group beat has no host; name one, without which nothing is sent, or several", beat=()),
+    Case("no worker", {}, "The group worker has no host; name one, without which nothing that is sent is", worker=()),
+    Case(
+        "no broker",
+        {},
+        "one would look for the broker on itself, where nothing listens on port 5672; name the host in",
+        broker=(),
+    ),
     Case(
         "two beats on SQLite",
         ADDRESSES,
@@ -1216,6 +1232,7 @@ def preflight(case: Case, folder: Path) -> tuple[int, str]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
     app: dict[str, Any] = {"hosts": dict.fromkeys(case.app)}
+    worker = app if case.worker is None else {"hosts": dict.fromkeys(case.worker)}
     inventory = {
         "all": {
             "vars": {
@@ -1225,7 +1242,7 @@ def preflight(case: Case, folder: Path) -> tuple[int, str]:
             },
         },
         "broker": {"hosts": dict.fromkeys(case.broker)},
-        "app": {"children": {"web": app, "worker": app, "beat": {"hosts": dict.fromkeys(case.beat)}}},
+        "app": {"children": {"web": app, "worker": worker, "beat": {"hosts": dict.fromkeys(case.beat)}}},
     }
     for name in ("database", "proxy"):
         if hosts := getattr(case, name):
@@ -1274,6 +1291,47 @@ def test_good_input_passes(case: Case, tmp_path: Path) -> None:
     assert AWKWARD not in printed
     hosts = {case.limit} if case.limit else {*case.app, *case.broker, *case.database, *case.proxy}
     assert re.findall(r"changed=(\d+)", printed) == ["0"] * len(hosts)
+
+
+NO_GROUP = "all: {hosts: {one: }}"
+NO_APP = "broker: {hosts: {one: }}"
+
+
+@pytest.mark.parametrize(
+    ("inventory", "playbook", "limit", "sentence"),
+    [
+        (NO_GROUP, "site.yml", "", "no host in the group app or broker or database or proxy; name one"),
+        ("app: {hosts: }\nothers: {hosts: {one: }}", "site.yml", "", "no host in the group app or"),
+        (NO_GROUP, "playbooks/status.yml", "", "no host in the group app or"),
+        (NO_GROUP, "playbooks/uninstall.yml", "", "no host in the group app or"),
+        (NO_APP, "playbooks/backup.yml", "", "The inventory has no host in the group app; name one"),
+        (NO_APP, "playbooks/restore.yml", "", "The inventory has no host in the group app; name one"),
+        (NO_APP, "playbooks/rollback.yml", "", "The inventory has no host in the group app; name one"),
+        ("", "playbooks/status.yml", "", "no host in the group app or"),
+        (f"{NO_APP}\nothers: {{hosts: {{two: }}}}", "site.yml", "two", "None of one is in this run; change --limit."),
+    ],
+)
+def test_a_run_without_hosts_is_no_success(
+    inventory: str, playbook: str, limit: str, sentence: str, tmp_path: Path
+) -> None:
+    (tmp_path / "hosts.yml").write_text(inventory, encoding="utf-8")
+    play = subprocess.run(
+        [
+            Path(sys.executable).with_name("ansible-playbook"),
+            f"--inventory={tmp_path / 'hosts.yml'}",
+            *([f"--limit={limit}"] if limit else []),
+            ROOT / playbook,
+        ],
+        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(tmp_path)}
+        | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert play.returncode != 0
+    assert sentence in play.stdout + play.stderr
 
 
 @pytest.mark.parametrize("example", ["cluster", "ha"])
