@@ -1,8 +1,9 @@
 """The device flow (RFC 8628), over HTTP."""
 
+import base64
 import json
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from django.contrib.auth.models import User
@@ -147,3 +148,31 @@ def test_content_type_may_name_a_charset(client: Client, device: Application) ->
     form = "application/x-www-form-urlencoded; charset=UTF-8"
 
     assert client.post("/o/device-authorization/", "client_id=a-device", content_type=form).status_code == 200
+
+
+@pytest.mark.parametrize(("secret", "status"), [("s3cret-" * 6, 200), ("another", 401)])
+def test_client_with_a_secret_names_itself_by_it(
+    client: Client, user: User, secret: str, status: int
+) -> None:
+    """RFC 8628 (section 3.1) wants client_id only of clients that don't authenticate themselves."""
+    Application.objects.create(
+        client_id="a-tv:1",
+        client_secret="s3cret-" * 6,
+        client_type="confidential",
+        authorization_grant_type=DEVICE,
+    )
+    encoded = base64.b64encode(f"{quote('a-tv:1', safe='')}:{secret}".encode()).decode()
+    header = {"Authorization": f"Basic {encoded}"}
+
+    begun = client.post(
+        "/o/device-authorization/",
+        "scope=read",
+        content_type="application/x-www-form-urlencoded",
+        headers=header,
+    )
+
+    assert begun.status_code == status, begun.content
+    if status == 200:
+        answer(Client(), user, begun.json()["verification_uri_complete"], "accept")
+        form = {"grant_type": DEVICE, "device_code": begun.json()["device_code"]}
+        assert client.post("/o/token/", form, headers=header).status_code == 200

@@ -99,7 +99,7 @@ def well_formed(get_response: GetResponse) -> GetResponse:
 
 
 def basic_credentials(request: HttpRequest) -> list[str]:
-    """Return client ID and secret as one text, or nothing.
+    """Return client ID and secret, as far as they are there.
 
     Raises:
         BadRequest: the header isn't ASCII.
@@ -111,5 +111,5 @@ def basic_credentials(request: HttpRequest) -> list[str]:
     if scheme.lower() != "basic":
         return []
     with suppress(binascii.Error):
-        return [unquote(b64decode(credentials).decode("latin-1"))]
+        return [unquote(part) for part in b64decode(credentials).decode("latin-1").split(":", 1)]
     return []

@@ -24,6 +24,7 @@ from oauthlib.oauth2 import (
     UnauthorizedClientError,
 )
 
+from tutorial.middleware import basic_credentials
 from tutorial.oauth.clients import known_scopes
 
 DEVICE_CODE = AbstractApplication.GRANT_DEVICE_CODE
@@ -35,6 +36,11 @@ class DeviceAuthorizationView(ToolkitDeviceAuthorizationView):
 
     def create_device_authorization_response(self, request: HttpRequest) -> tuple[dict[str, str], Any, int]:
         """Return headers, the response (JSON text if it is an error) and the status."""
+        if "client_id" not in request.POST and (given := basic_credentials(request)):
+            # A client that authenticates itself need not name itself again (section 3.1).
+            form = request.POST.copy()
+            form["client_id"] = given[0]
+            request.POST = form  # type: ignore[assignment]  # a copy is no less a form
         if "client_id" not in request.POST:  # oauthlib also takes it from the query
             return {}, InvalidRequestError("Missing client_id parameter.").json, 400
         request.META["CONTENT_TYPE"] = request.content_type  # oauthlib takes none that names a charset
