@@ -1293,6 +1293,83 @@ def test_good_input_passes(case: Case, tmp_path: Path) -> None:
     assert re.findall(r"changed=(\d+)", printed) == ["0"] * len(hosts)
 
 
+RANGE = "must be a whole number from 1 to"
+# What several rules of a role or a verb refuse at once.
+TOGETHER: list[tuple[str, dict[str, Any], list[str]]] = [
+    (
+        "preflight.yml",
+        {
+            "systemd_units_web_processes": 0,
+            "systemd_units_web_threads": 1001,
+            "systemd_units_worker_processes": "-1",
+            "systemd_units_worker_stop_seconds": 0,
+            "systemd_units_tasks_max": 0,
+            "systemd_units_web_socket": "/tmp/web.sock",  # noqa: S108  # nothing is written there
+            "systemd_units_web_socket_group": "www data",
+            "systemd_units_web_health_path": "healthz",
+        },
+        [
+            f"systemd_units_web_processes {RANGE} 1000.",
+            f"systemd_units_web_threads {RANGE} 1000.",
+            f"systemd_units_worker_processes {RANGE} 1000.",
+            f"systemd_units_worker_stop_seconds {RANGE} 86400.",
+            f"systemd_units_tasks_max {RANGE} 1000000.",
+            "systemd_units_web_socket must be a path in /run, for example /run/shop-web.sock.",
+            "systemd_units_web_socket_group must be the name of a group on the host",
+            "systemd_units_web_health_path must begin with a slash.",
+        ],
+    ),
+    (
+        "preflight.yml",
+        {"django_app_releases_kept": 1, "django_app_access_token_seconds": 0, "django_app_hsts_seconds": "-5"},
+        [
+            "django_app_releases_kept must be 2 or more, so that there is one to go back to.",
+            "django_app_access_token_seconds must be 1 or more.",
+            "django_app_hsts_seconds must be 0 or more.",
+        ],
+    ),
+    (
+        "preflight.yml",
+        {"periodic_tasks_proof_seconds": 14},
+        ["periodic_tasks_proof_seconds must be 15 or more, or no run would be seen."],
+    ),
+    ("preflight.yml", {"monitoring_old_backup_hours": 0}, ["monitoring_old_backup_hours must be 1 or more; to make"]),
+    (
+        "upgrade_debian.yml",
+        {
+            "debian_upgrade_drain_seconds": 0,
+            "ansible_facts": facts() | {"managed_broker": broker_facts() | {"shared": True}},
+        },
+        [
+            "debian_upgrade_drain_seconds must be 1 or more, and debian_upgrade_reboot_seconds 60 or more.",
+            "The RabbitMQ of one is somebody else's, whose data the upgrade would set aside;",
+            "then say yes: --extra-vars debian_upgrade_confirmed=true (or look first: --check).",
+        ],
+    ),
+    ("uninstall.yml", {"uninstall": "shop"}, ["uninstall must be the app's name, which is tutorial here"]),
+    ("uninstall.yml", {}, ["Nothing was removed. --check tells what would be; data would stay"]),
+    ("rotate_secrets.yml", {"rotate": "cookie"}, ['rotate names "cookie"; the secrets are ']),
+    (
+        "rotate_secrets.yml",
+        {"rotate": "secret_key", "django_app_secret_key": MARK * 6},
+        ["secret_key can't be drawn, because django_app_secret_key doesn't come from credentials/"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("playbook", "variables", "sentences"), TOGETHER)
+def test_every_rule_has_its_sentence(
+    playbook: str, variables: dict[str, Any], sentences: list[str], tmp_path: Path
+) -> None:
+    code, printed = preflight(Case("", variables, playbook=playbook), tmp_path)
+    assert code != 0, printed
+    for sentence in sentences:
+        assert sentence in printed
+    for noise in ("Traceback", "undefined", "<class", "[WARNING]", MARK):
+        assert noise not in printed
+    assert set(re.findall(r"changed=(\d+)", printed)) == {"0"}
+
+
 NO_GROUP = "all: {hosts: {one: }}"
 NO_APP = "broker: {hosts: {one: }}"
 
