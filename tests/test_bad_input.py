@@ -44,6 +44,19 @@ def broker_facts(node: str = "", *nodes: str) -> dict[str, Any]:
     return none | {"node": node, "nodes": list(nodes)}
 
 
+def databases_facts(version: str = "13", knows: object = (), data: object = ()) -> dict[str, Any]:
+    """Return those of three databases, of which some know the cluster and some have data."""
+    addresses = [f"192.0.2.{number}" for number in range(1, 5)]
+    database = {
+        "app": "tutorial",
+        "knows": f"{{{{ inventory_hostname in {knows} }}}}",
+        "data": f"{{{{ inventory_hostname in {data} }}}}",
+        "clusters": [],
+    }
+    return facts(version=version) | {"all_ipv4_addresses": addresses, "managed_database": database}
+
+
+NO_DATABASE: dict[str, Any] = {"app": "", "knows": False, "data": False, "clusters": []}
 ON_SQLITE = {"kind": "sqlite", "file": "/var/lib/tutorial/db.sqlite3"}
 LOST_SQLITE = {"kind": "sqlite", "file": ""}
 
@@ -130,6 +143,10 @@ THREE = ("one", "two", "three")
 BROKERS: dict[str, Any] = {
     "ansible_facts": brokers_facts(),
     "rabbitmq_address": "{{ {'one': '192.0.2.1', 'two': '192.0.2.2', 'three': '192.0.2.3'}[inventory_hostname] }}",
+}
+DATABASES: dict[str, Any] = {
+    "ansible_facts": databases_facts(),
+    "postgresql_address": "{{ {'one': '192.0.2.1', 'two': '192.0.2.2', 'three': '192.0.2.3'}[inventory_hostname] }}",
 }
 PROXY: dict[str, Any] = {"web_proxy_server_names": ["oauth.example.org"], "web_proxy_certificate": "self_signed"}
 SAME_PORT = "Two services of one would use the same port: rabbitmq_port, "
@@ -276,6 +293,33 @@ ACCEPTED = [
             "ansible_facts": brokers_facts() | {"managed_broker": broker_facts("rabbit@localhost", "rabbit@localhost")},
         },
         broker=THREE,
+    ),
+    Case("three databases", DATABASES, database=THREE),
+    Case(
+        "three databases, of which one comes back alone",
+        DATABASES | {"ansible_facts": databases_facts(knows=THREE, data=THREE)},
+        database=THREE,
+        limit="one",
+    ),
+    Case(
+        "three databases, of which one is replaced",
+        DATABASES | {"ansible_facts": databases_facts(knows=("one", "two"), data=("one", "two"))},
+        database=THREE,
+    ),
+    Case(
+        "three databases in place of one, whose data are left",
+        DATABASES
+        | {
+            "ansible_facts": databases_facts()
+            | {"app_database": {"kind": "postgresql", "file": "", "hosts": ["192.0.2.9"]}},
+            "django_app_leaves_database": True,
+        },
+        database=THREE,
+    ),
+    Case(
+        "three databases, whose packages an earlier run has installed",
+        DATABASES | {"ansible_facts": databases_facts() | {"installed_packages": ["patroni", "etcd-server"]}},
+        database=THREE,
     ),
     Case("started in another folder", {}, elsewhere=True),
     Case(
@@ -1006,9 +1050,126 @@ REFUSED = [
     Case(
         "two databases",
         POSTGRES | ADDRESSES,
-        "The group database has 2 hosts (one, two), which would be databases that know nothing of one another; name",
+        "The group database has 2 hosts (one, two), but a cluster is made of three, of which any two are enough; name",
         app=("one", "two"),
         database=("one", "two"),
+    ),
+    Case(
+        "four databases",
+        POSTGRES | ADDRESSES,
+        "The group database has 4 hosts (one, two, three, four), but a cluster is made of three",
+        database=("one", "two", "three", "four"),
+    ),
+    Case(
+        "three databases on both Debians",
+        DATABASES | {"ansible_facts": databases_facts(version="{{ '12' if inventory_hostname == 'two' else '13' }}")},
+        "two runs Debian 12, but three databases need Debian 13 on all three; upgrade it first, or name one database.",
+        database=THREE,
+    ),
+    Case(
+        "three databases without addresses",
+        {"ansible_facts": databases_facts()},
+        "Three databases find one another by address, which can't be one, two, three; set postgresql_address of each",
+        database=THREE,
+    ),
+    Case(
+        "three databases with one address",
+        DATABASES | {"postgresql_address": "192.0.2.1"},
+        "which can't be 192.0.2.1, 192.0.2.1, 192.0.2.1; set postgresql_address of each to an IPv4 address of its own",
+        database=THREE,
+    ),
+    Case(
+        "three databases, one on the loopback interface",
+        DATABASES | {"postgresql_address": DATABASES["postgresql_address"].replace("192.0.2.1", "127.0.0.1")},
+        "Three databases find one another by address, which can't be 127.0.0.1; set postgresql_address of each to an",
+        database=THREE,
+    ),
+    Case(
+        "three databases of somebody else",
+        DATABASES | {"postgresql_adopt": True},
+        "postgresql_adopt can't be set for three databases, which are nobody else's; remove it.",
+        database=THREE,
+    ),
+    Case(
+        "three databases, where one of Debian is",
+        DATABASES
+        | {
+            "ansible_facts": databases_facts()
+            | {
+                "managed_database": NO_DATABASE
+                | {"clusters": "{{ ['17/main'] if inventory_hostname == 'one' else [] }}"}
+            }
+        },
+        "one has a PostgreSQL already (17/main), of which three databases would know nothing; name another host in",
+        database=THREE,
+    ),
+    Case(
+        "three databases, where somebody has etcd",
+        DATABASES
+        | {
+            "ansible_facts": databases_facts()
+            | {
+                "installed_packages": "{{ ['etcd-server'] if inventory_hostname == 'one' else [] }}",
+                "managed_database": NO_DATABASE,
+            }
+        },
+        "one has etcd-server of somebody else; name another host in the group database.",
+        database=THREE,
+    ),
+    Case(
+        "three databases, where somebody listens",
+        DATABASES
+        | {
+            "ansible_facts": databases_facts()
+            | {"listeners": f"{{{{ [{listener(2379, 'consul')}] if inventory_hostname == 'one' else [] }}}}"}
+        },
+        "On one consul listens on 2379, which one of three databases needs; stop that, or name another host in the",
+        database=THREE,
+    ),
+    Case(
+        "three databases that run with another authority",
+        DATABASES
+        | {
+            "ansible_facts": databases_facts(knows=THREE, data=THREE)
+            | {"listeners": f"{{{{ [{listener(2379, 'etcd')}] if inventory_hostname == 'one' else [] }}}}"}
+        },
+        "postgresql_authority.pem in credentials/ is another one than that of the running database of one, which would",
+        database=THREE,
+    ),
+    Case(
+        "three databases, of which two are lost",
+        DATABASES | {"ansible_facts": databases_facts(knows=("one",), data=("one",))},
+        "Two of three databases are new (192.0.2.2, 192.0.2.3), so that nobody can say what the third one holds is the",
+        database=THREE,
+    ),
+    Case(
+        "new databases without all of the others",
+        DATABASES,
+        "192.0.2.3), which two, three must know, too; run it without --limit.",
+        database=THREE,
+        limit="one",
+    ),
+    Case(
+        "a URL of one of three databases",
+        DATABASES | {"django_app_database_url": f"postgres://shop:{MARK}@192.0.2.1/shop"},
+        "The group database has three hosts, but django_app_database_url names 192.0.2.1; remove the variable, so that",
+        database=THREE,
+    ),
+    Case(
+        "three databases in place of one",
+        DATABASES
+        | {
+            "ansible_facts": databases_facts()
+            | {"app_database": {"kind": "postgresql", "file": "", "hosts": ["192.0.2.9"]}}
+        },
+        "one runs on PostgreSQL of 192.0.2.9, of which that of the inventory knows nothing; back up (ansible-playbook",
+        database=THREE,
+    ),
+    Case(
+        "one database in place of three",
+        POSTGRES | ADDRESSES | {"ansible_facts": databases_facts(knows=THREE, data=THREE)},
+        "one has one of three databases, with data of which a database of its own would know nothing; name all three",
+        database=("one",),
     ),
     Case(
         "broker elsewhere, but no address of it",

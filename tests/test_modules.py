@@ -903,13 +903,15 @@ def test_facts_know_the_name_servers(tmp_path: Path) -> None:
 def test_facts_know_what_database_an_app_runs_on(tmp_path: Path) -> None:
     (tmp_path / "credentials").mkdir()
     url, file = tmp_path / "credentials/DATABASE_URL", tmp_path / "a file"
-    assert host_facts.app_database(tmp_path) == {"kind": "", "file": ""}
+    assert host_facts.app_database(tmp_path) == {"kind": "", "file": "", "hosts": []}
     url.write_text("postgres://shop:secret@db/shop")
-    assert host_facts.app_database(tmp_path) == {"kind": "postgresql", "file": ""}
+    assert host_facts.app_database(tmp_path) == {"kind": "postgresql", "file": "", "hosts": ["db"]}
+    url.write_text("postgres://shop:a%2Fb@10.0.0.1,10.0.0.2/shop?connect_timeout=2")
+    assert host_facts.app_database(tmp_path) == {"kind": "postgresql", "file": "", "hosts": ["10.0.0.1", "10.0.0.2"]}
     url.write_text(f"sqlite:///{file}?timeout=5".replace(" ", "%20"))
-    assert host_facts.app_database(tmp_path) == {"kind": "sqlite", "file": ""}
+    assert host_facts.app_database(tmp_path) == {"kind": "sqlite", "file": "", "hosts": []}
     file.touch()
-    assert host_facts.app_database(tmp_path) == {"kind": "sqlite", "file": str(file)}
+    assert host_facts.app_database(tmp_path) == {"kind": "sqlite", "file": str(file), "hosts": []}
 
 
 def test_facts_know_data_that_rabbitmq_4_refuses(tmp_path: Path) -> None:
@@ -1092,3 +1094,43 @@ def test_brokers_without_data_are_new_unless_nobody_has_looked() -> None:
     here = {"ansible_facts": {"managed_broker": {"nodes": ["rabbit@localhost", "rabbit@a"]}}}
     hostvars = {"one": here, "two": here, "three": {"ansible_facts": {}}, "four": {}}
     assert new_members(["one", "two", "three", "four"], ["a", "b", "c", "d"], hostvars) == ["b"]
+
+
+def test_a_database_is_new_where_its_host_lacks_it() -> None:
+    new_databases = load_plugin("roles/common/filter_plugins/fleet.py").new_databases
+    found = {"one": {"knows": True, "data": True}, "two": {"knows": True, "data": False}}
+    hostvars = {host: {"ansible_facts": {"managed_database": database}} for host, database in found.items()} | {
+        "three": {}
+    }
+    hosts, addresses = ["one", "two", "three"], ["a", "b", "c"]
+    assert new_databases(hosts, addresses, hostvars, "knows") == []
+    assert new_databases(hosts, addresses, hostvars, "data") == ["b"]
+
+
+def test_what_a_host_has_of_three_databases(tmp_path: Path) -> None:
+    managed_database = load_plugin("roles/common/library/host_facts.py").managed_database
+    none = {"app": "", "knows": False, "data": False, "clusters": []}
+    assert managed_database("shop", tmp_path) == none
+    # A run that was cut off while packages were installed.
+    mark = tmp_path / "etc/postgresql-common/createcluster.d/no-main.conf"
+    mark.parent.mkdir(parents=True)
+    mark.write_text("# Written by Ansible (role postgresql) for shop: changes\ncreate_main_cluster = false\n")
+    assert managed_database("shop", tmp_path) == none | {"app": "shop"}
+    for folder in (
+        "etc/patroni",
+        "etc/postgresql/15/main",
+        "var/lib/etcd/shop/member/wal",
+        "var/lib/postgresql/17/shop",
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "etc/postgresql/15/main/postgresql.conf").touch()
+    (tmp_path / "var/lib/postgresql/17/shop/PG_VERSION").touch()
+    (tmp_path / "var/lib/etcd/shop/member/wal/0-0.wal").touch()
+    (tmp_path / "etc/patroni/config.yml").write_text("# Written by Ansible (role postgresql) for shop: changes\n")
+    assert managed_database("shop", tmp_path) == {"app": "shop", "knows": True, "data": True, "clusters": ["15/main"]}
+    assert managed_database("other", tmp_path) == {
+        "app": "shop",
+        "knows": True,
+        "data": True,
+        "clusters": ["15/main"],
+    }

@@ -462,3 +462,48 @@ def test_a_certificate_is_told_by_the_share_of_its_life(
     until = NOW + left * 86400
     certificate = {"since": until - days * 86400, "until": until, "issuer": "CN=x", "self_signed": False}
     assert told(certificate=certificate | {"from_authority": True} | other) == found
+
+
+DATABASES: dict[str, Any] = {
+    "primary": "10.0.0.1",
+    "members": [
+        {"address": "10.0.0.1", "role": "Leader", "state": "running", "behind_mb": None},
+        {"address": "10.0.0.2", "role": "Quorum Standby", "state": "streaming", "behind_mb": 3},
+    ],
+    "away": [],
+    "copies": 1,
+    "until": NOW + 4000 * 86400,
+}
+
+
+@pytest.mark.parametrize(
+    ("other", "says", "levels"),
+    [
+        ({}, "3 MB behind", []),
+        ({"members": None}, "patronictl gives no answer about the databases", [2]),
+        ({"primary": None}, "no database is the primary", [2]),
+        ({"away": ["10.0.0.3"]}, "of the databases 10.0.0.3 is away", [1]),
+        ({"copies": 0}, "no other database has all that the primary has", [1]),
+        ({"until": NOW + 100 * 86400}, "the certificate of this database ends in 100 days", [1]),
+    ],
+)
+def test_databases_that_arent_whole_are_told(other: dict[str, Any], says: str, levels: list[int]) -> None:
+    found = facts(databases=DATABASES | other, units=[unit("patroni")], broker={}, tasks=None)
+    told_of = problems.find_problems(found, SETTINGS | {"services": ["patroni"]})
+    assert [problem.level for problem in told_of] == levels
+    assert says in "\n".join([*map(str, told_of), *screen.screen(found)])
+
+
+def test_what_patronictl_says_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        {"Host": "10.0.0.2", "Role": "Quorum Standby", "State": "streaming", "Lag in MB": 0},
+        {"Host": "10.0.0.1", "Role": "Leader", "State": "running"},
+        {"Host": "10.0.0.3", "Role": "Replica", "State": "stopped", "Lag in MB": "unknown"},
+    ]
+    monkeypatch.syspath_prepend(str(PROGRAM))
+    databases = load_plugin("roles/monitoring/files/status/databases.py")
+    answer = databases.run(["echo", json.dumps(rows)], 5)
+    monkeypatch.setattr(databases, "run", lambda *_: answer)
+    read = databases.read_databases(["10.0.0.1", "10.0.0.2", "10.0.0.3"], 5)
+    assert (read["primary"], read["away"], read["copies"], read["until"]) == ("10.0.0.1", ["10.0.0.3"], 1, None)
+    assert [member["address"] for member in read["members"]] == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]

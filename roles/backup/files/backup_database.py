@@ -47,6 +47,8 @@ LIBPQ = {"HOST": "PGHOST", "PORT": "PGPORT", "USER": "PGUSER", "NAME": "PGDATABA
 LIBPQ_OPTIONS = {
     **{name: f"PG{name.upper()}" for name in ("service", "sslmode", "sslrootcert", "sslcert", "sslkey")},
     "connect_timeout": "PGCONNECT_TIMEOUT",
+    # Of several hosts, the one that a primary is on.
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
 }
 # What a newer schema has and the backup hasn't would be in the way of migrations later on. What extensions and
 # others own stays.

@@ -26,8 +26,20 @@ def new_members(hosts: Iterable[str], addresses: Iterable[str], hostvars: Mappin
     return found
 
 
+def new_databases(
+    hosts: Iterable[str], addresses: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], what: str
+) -> list[str]:
+    """Return the addresses of the databases whose hosts lack `knows` or `data`; a host that wasn't asked has both."""
+    found = []
+    for host, address in zip(hosts, addresses, strict=True):
+        database = (hostvars[host].get("ansible_facts") or {}).get("managed_database")
+        if database is not None and not database[what]:
+            found.append(address)
+    return found
+
+
 def begin_near(addresses: Sequence[str], brokers: Sequence[str], hosts: Sequence[str], here: str) -> list[str]:
-    """Return the brokers' addresses in the order in which the host `here` tries them: its own first.
+    """Return the addresses of brokers or databases in the order in which the host `here` tries them: its own first.
 
     Others begin at another one each, so that they don't all come to the same.
     """
@@ -56,6 +68,7 @@ class FilterModule:
         return {
             "begin_near": begin_near,
             "host_addresses": host_addresses,
+            "new_databases": new_databases,
             "new_members": new_members,
             "of_installation": of_installation,
             "proxy_upstreams": proxy_upstreams,

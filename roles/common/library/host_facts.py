@@ -52,8 +52,11 @@ ansible_facts:
     - C(managed_proxy), name of the app in front of which role web_proxy has nginx, C(managed_certificates), of the app
       whose certificates C(/etc/letsencrypt) has by that role, C(proxy_paths), which paths of nginx and certbot are
       there, whosever they are, and C(has_ipv6), whether the kernel has IPv6.
-    - C(app_database), of the generation that was last seen to work C(kind) (sqlite, postgresql or nothing) and C(file)
-      (of SQLite, if it is there; only root can read it).
+    - C(app_database), of the generation that was last seen to work C(kind) (sqlite, postgresql or nothing), C(file)
+      (of SQLite, if it is there; only root can read it) and C(hosts) (of PostgreSQL).
+    - C(managed_database), of three databases by role postgresql C(app) (whose they are), C(knows) (whether the host has
+      data of etcd), C(data) (whether it has the database's) and, whosever they are, C(clusters) (Debian's own of
+      PostgreSQL). Only root can see all of it.
     - C(old_broker_data), names of RabbitMQ nodes whose data are too old for RabbitMQ 4 (only root can read them).
   returned: always
   type: dict
@@ -121,11 +124,38 @@ def app_database(generation: Path) -> dict[str, str]:
     try:
         url = (generation / "credentials/DATABASE_URL").read_text(encoding="utf-8").strip()
     except OSError:
-        return {"kind": "", "file": ""}
+        return {"kind": "", "file": "", "hosts": []}
     kind, _, rest = url.partition(":")
     path = unquote(rest.removeprefix("///").partition("?")[0])
     is_file = kind == "sqlite" and os.path.isfile(path)
-    return {"kind": "sqlite" if kind == "sqlite" else "postgresql", "file": path if is_file else ""}
+    if kind == "sqlite":
+        return {"kind": "sqlite", "file": path if is_file else "", "hosts": []}
+    hosts = rest.removeprefix("//").partition("/")[0].rpartition("@")[2]
+    return {"kind": "postgresql", "file": "", "hosts": hosts.split(",")}
+
+
+DATABASE_MARKS = ("patroni/config.yml", "postgresql-common/createcluster.d/no-main.conf")
+
+
+def managed_database(app: str, root: Path = Path("/")) -> dict[str, Any]:
+    """Return what role postgresql has of three databases on the host, as the documentation says."""
+    # The second one is written before the packages are installed.
+    lines = [first_line(root / "etc" / path) for path in DATABASE_MARKS]
+    found = re.search(r"(?m)^# Written by Ansible \(role postgresql\) for (\S+):", "\n".join(lines))
+    # A play that knows nothing of the app doesn't say its name.
+    app = found[1] if found else app
+    knows = data = False
+    with contextlib.suppress(PermissionError):
+        # The folder alone is there after an attempt that failed.
+        knows = any((root / "var/lib/etcd" / app / "member/wal").glob("*.wal"))
+        data = any((root / "var/lib/postgresql").glob(f"*/{app}/PG_VERSION"))
+    clusters = [path.parent for path in (root / "etc/postgresql").glob("*/*/postgresql.conf")]
+    return {
+        "app": found[1] if found else "",
+        "knows": knows,
+        "data": data,
+        "clusters": sorted(f"{path.parent.name}/{path.name}" for path in clusters),
+    }
 
 
 def name_servers(path: Path) -> list[str]:
@@ -333,6 +363,7 @@ def main() -> None:
             "app_conflicts": app_conflicts(app, installed) if re.fullmatch("[a-z][a-z0-9-]*", app) else [],
             "app_account_is_ours": account_is_ours(app),
             "app_database": app_database(Path("/etc", app or "unknown", "generations/good")),
+            "managed_database": managed_database(app or "unknown"),
             "managed_broker": managed_broker(Path("/etc"), Path("/var/lib/rabbitmq/mnesia")),
             "managed_proxy": managed_proxy(Path("/etc/nginx-managed/nginx.conf")),
             "managed_certificates": managed_proxy(Path("/etc/letsencrypt/managed-by-ansible")),

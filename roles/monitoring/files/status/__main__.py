@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from broker import read_broker
+from databases import read_databases
 from django_side import read_project
 from host import read_backup, read_certificate, read_disks, read_release, read_web
 from problems import CRITICAL, LEVELS, Problem, find_problems
@@ -28,7 +29,12 @@ from words import printable
 
 UNKNOWN = 3
 # Debian's own units, which no app gives a name.
-SHARED = {"rabbitmq": "rabbitmq-server.service", "proxy": "nginx.service"}
+SHARED = {
+    "rabbitmq": "rabbitmq-server.service",
+    "proxy": "nginx.service",
+    "etcd": "etcd.service",
+    "patroni": "patroni.service",
+}
 # Of what the caller waits for.
 DEFAULT_SECONDS, LEAST_SECONDS = 20, 10
 
@@ -67,11 +73,13 @@ def gather(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
 
     parts: dict[str, Callable[[], Any]] = {
         "exposures": read_exposures,
-        "disks": lambda: read_disks([f"/var/lib/{app}", "/var/lib/rabbitmq"]),
+        "disks": lambda: read_disks([f"/var/lib/{app}", "/var/lib/rabbitmq", "/var/lib/postgresql"]),
         "backup": lambda: read_backup(app),
     }
     if "rabbitmq" in services:
         parts["broker"] = lambda: read_broker(settings["broker"], seconds - 3)
+    if "patroni" in services:
+        parts["databases"] = lambda: read_databases(settings["databases"], seconds - 3)
     if "proxy" in services:
         parts["certificate"] = lambda: read_certificate(settings["certificate"])
     if "web" in services:
@@ -112,6 +120,8 @@ def gather(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
             "failed": bool(last_backup and last_backup["state"] == "failed"),
         },
     }
+    if "patroni" in services:
+        facts["databases"] = checks.result("databases", None)
     if "proxy" in services:
         facts["certificate"] = checks.result("certificate", None)
     if "web" in services:

@@ -26,6 +26,9 @@ AT_WORK = ("consuming", "active:")
 IDLE = ("waiting for", "another beat")
 STANDBY = ("standing by", "standby")
 
+# Of the certificates by which three databases know one another; a run of site.yml renews them in half of ten years.
+DATABASE_CERTIFICATE_SECONDS = 365 * 86400
+
 # Of a certificate's life, whatever its length. It is renewed at a third of it.
 LATE_SHARE, VERY_LATE_SHARE = 0.25, 0.1
 
@@ -36,6 +39,8 @@ MEANING = {
     "beat": "no task is sent",
     "proxy": "nobody reaches the site",
     "rabbitmq": "no task gets from beat to a worker",
+    "patroni": "the copy of the database on this host doesn't run",
+    "etcd": "with one more loss the databases find no primary",
 }
 
 
@@ -60,6 +65,7 @@ def find_problems(facts: dict[str, Any], settings: dict[str, Any]) -> list[Probl
         *_beats(facts, settings),
         *_certificate(facts),
         *_broker(facts),
+        *_databases(facts),
         *_project(facts, settings),
         *_disks(facts),
         *_queues(facts, settings),
@@ -128,6 +134,29 @@ def _certificate(facts: dict[str, Any]) -> Iterator[Problem]:
         what = "the certificate is self-signed"
         means = "no authority has given one, and clients refuse it"
         yield Problem(CRITICAL, what, means, "run ansible-playbook site.yml, which says why")
+
+
+def _databases(facts: dict[str, Any]) -> Iterator[Problem]:
+    databases = facts.get("databases")
+    if databases is None:
+        return
+    look = "sudo journalctl --lines=30 --unit=patroni --unit=etcd, on each of them"
+    if databases["members"] is None:
+        if _active(facts, "patroni"):
+            means = "etcd has no majority, or the host is overloaded"
+            yield Problem(CRITICAL, "patronictl gives no answer about the databases", means, look)
+    elif databases["primary"] is None:
+        yield Problem(CRITICAL, "no database is the primary", "nothing can be written", look)
+    elif databases["away"]:
+        away = ", ".join(databases["away"])
+        verb = "is" if len(databases["away"]) == 1 else "are"
+        yield Problem(WARNING, f"of the databases {away} {verb} away", "one more loss stops all", look)
+    elif not databases["copies"]:
+        yield Problem(WARNING, "no other database has all that the primary has", "its loss would lose data", look)
+    if databases["until"] and databases["until"] - facts["at"] < DATABASE_CERTIFICATE_SECONDS:
+        days = (databases["until"] - facts["at"]) / 86400
+        what = f"the certificate of this database ends in {days:.0f} days"
+        yield Problem(WARNING, what, "the three won't know one another then", "run ansible-playbook site.yml")
 
 
 def _broker(facts: dict[str, Any]) -> Iterator[Problem]:

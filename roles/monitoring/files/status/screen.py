@@ -44,6 +44,7 @@ def screen(facts: dict[str, Any]) -> Iterator[str]:
         ("Web", _web(facts)),
         ("TLS", _certificate(facts)),
         ("Database", _database(facts)),
+        ("Databases", _databases(facts)),
         ("Broker", _broker(facts)),
         ("Queues", _queues(facts)),
         ("Beat", _beat(facts)),
@@ -106,6 +107,22 @@ def _database(facts: dict[str, Any]) -> Iterator[str]:
     state = "can be written to" if database["writable"] else "is locked by a writer"
     pending = f"pending: {', '.join(database['pending'])}" if database["pending"] else "none pending"
     yield f"{database['vendor']} answers and {state}; migrations: {pending}"
+
+
+def _databases(facts: dict[str, Any]) -> Iterator[str]:
+    if databases := facts.get("databases"):
+        if databases["members"] is None:
+            yield "patronictl doesn't answer"
+            return
+        rows = [
+            [member["address"], member["role"], member["state"], _behind(member)] for member in databases["members"]
+        ]
+        if rows:
+            yield from table(rows)
+
+
+def _behind(member: dict[str, Any]) -> str:
+    return "" if member["behind_mb"] is None else f"{member['behind_mb']} MB behind"
 
 
 def _broker(facts: dict[str, Any]) -> Iterator[str]:
