@@ -68,7 +68,7 @@ debian-upgrade: setup ## hosts become Debian 13 in place: by the playbook, cut o
 cluster: setup ## one installation on three hosts, with PostgreSQL; what its operators do
 	molecule/shared/test.sh cluster
 
-ha: setup ## three brokers that are lost in every way while the schedule runs, some 20 minutes
+ha: setup ## three brokers and databases that are lost in every way while the schedule runs, some 30 minutes
 	molecule/shared/test.sh ha
 
 front: setup ## nginx and certificates in front, with an authority for tests

@@ -189,5 +189,6 @@ def measure(name: str) -> str:
     return f"{name}: next tick sent after {after:.1f} s, longest gap {gap:.1f} s, lost {len(sent) - len(done)}"
 
 
-for chosen in sys.argv[1:] or FAULTS:
-    print(measure(chosen), flush=True)
+if __name__ == "__main__":
+    for chosen in sys.argv[1:] or FAULTS:
+        print(measure(chosen), flush=True)
