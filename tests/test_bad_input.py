@@ -1348,6 +1348,20 @@ REFUSED = [
         beat=("one", "two"),
     ),
     Case(
+        "primary where one database is",
+        POSTGRES,
+        "The group database has 1 host, of which none can take over; only of three databases one is the primary.",
+        database=("one",),
+        playbook="switch_over.yml",
+    ),
+    Case(
+        "primary that has no database",
+        DATABASES | {"switch_over_to": "four"},
+        "four is not in the group database; set switch_over_to to one of one, two, three.",
+        database=THREE,
+        playbook="switch_over.yml",
+    ),
+    Case(
         "beat that can move nowhere",
         {"move_beat_to": "one"},
         "The group beat has one alone; name a further host in it and run ansible-playbook site.yml, before beat can",
@@ -1544,6 +1558,7 @@ NO_APP = "broker: {hosts: {one: }}"
         (NO_GROUP, "playbooks/uninstall.yml", "", "no host in the group app or"),
         (NO_APP, "playbooks/backup.yml", "", "The inventory has no host in the group app; name one"),
         (NO_APP, "playbooks/restore.yml", "", "The inventory has no host in the group app; name one"),
+        (NO_APP, "playbooks/switch_over.yml", "", "The inventory has no host in the group database; name one"),
         (NO_APP, "playbooks/rollback.yml", "", "The inventory has no host in the group app; name one"),
         ("", "playbooks/status.yml", "", "no host in the group app or"),
         (f"{NO_APP}\nothers: {{hosts: {{two: }}}}", "site.yml", "two", "None of one is in this run; change --limit."),
