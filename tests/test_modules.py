@@ -26,6 +26,7 @@ MANAGED_FILES = "roles/common/library/managed_files.py"
 APT_SUITES = "roles/debian_upgrade/library/apt_suites.py"
 LOOKUPS = ROOT / "roles/django_app/lookup_plugins"
 
+broker_use = load_plugin("roles/rabbitmq/library/broker_use.py")
 type_problems = load_plugin("roles/common/filter_plugins/argument_specs.py").type_problems
 argument_specs = load_plugin("roles/common/filter_plugins/argument_specs.py")
 password_hash = load_plugin("roles/rabbitmq/filter_plugins/rabbitmq.py").rabbitmq_password_hash
@@ -1134,3 +1135,32 @@ def test_what_a_host_has_of_three_databases(tmp_path: Path) -> None:
         "data": True,
         "clusters": ["15/main"],
     }
+
+
+PLAIN_BROKER: dict[str, Any] = {
+    "vhosts": [{"name": "/"}],
+    "users": [{"name": "guest", "tags": ["administrator"]}],
+    "global_parameters": [{"name": "internal_cluster_id", "value": "x"}],
+}
+SHOVEL = {"vhost": "/", "component": "shovel", "name": "to-nas", "value": {}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "password", "found"),
+    [
+        ({}, "guest", []),
+        ({}, "another", ["another password of the user guest"]),
+        ({"users": []}, "guest", ["no user guest"]),
+        ({"users": [{"name": "guest", "tags": []}]}, "guest", ["other rights of the user guest"]),
+        ({"vhosts": []}, "guest", ["no virtual host /"]),
+        ({"parameters": [SHOVEL]}, "guest", ["parameters shovel to-nas"]),
+        ({"queues": [{"name": "orders", "vhost": "/"}]}, "guest", ["queues orders"]),
+    ],
+)
+def test_what_was_changed_of_a_broker_is_use(changed: dict[str, Any], password: str, found: list[str]) -> None:
+    def rabbitmqctl(arguments: list[str]) -> tuple[int, str, str]:
+        if "export_definitions" in arguments:
+            return 0, json.dumps(PLAIN_BROKER | changed), ""
+        return int("authenticate_user" in arguments and arguments[-1] != password), "", ""
+
+    assert broker_use.what_it_serves(rabbitmqctl, set()) == (found, False)

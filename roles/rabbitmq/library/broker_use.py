@@ -108,10 +108,28 @@ def what_it_serves(run: Any, ours: set[str]) -> tuple[list[str], bool]:
         kind: [row["name"] for row in definitions.get(kind, []) if row["name"] not in ("/", "guest")]
         for kind in ("vhosts", "users", "queues", "exchanges", "policies")
     }
+    # Shovels and federation, for example.
+    names["parameters"] = [f"{row['component']} {row['name']}" for row in definitions.get("parameters", [])]
     found = [f"{kind} {', '.join(sorted(some)[:5])}" for kind, some in names.items() if some]
+    found += changed_defaults(run, command, definitions)
     code, out, _ = run([*command, "list_connections", "--no-table-headers", "user", "peer_host"])
     found += ["open connections"] if code or out.strip() else []
     return found, bool(ours & {*names["users"], *names["vhosts"]})
+
+
+def changed_defaults(run: Any, command: list[str], definitions: dict[str, Any]) -> list[str]:
+    """Return what somebody changed of the user guest and the virtual host / of the package."""
+    found = []
+    if not any(row["name"] == "/" for row in definitions.get("vhosts", [])):
+        found.append("no virtual host /")
+    guests = [row for row in definitions.get("users", []) if row["name"] == "guest"]
+    if not guests:
+        found.append("no user guest")
+    elif guests[0].get("tags") not in ("administrator", ["administrator"]):
+        found.append("other rights of the user guest")
+    elif run([*command, "authenticate_user", "guest", "guest"])[0]:
+        found.append("another password of the user guest")
+    return found
 
 
 def taken_by(app: str, user: str, vhost: str) -> list[str]:
