@@ -974,6 +974,17 @@ def test_what_others_have_under_the_name_of_the_app(paths: list[str], found: lis
     assert host_facts.app_conflicts("shop-7", [], tmp_path) == found
 
 
+def test_drop_in_of_an_app_with_a_shorter_name_is_a_conflict(tmp_path: Path) -> None:
+    """It would give the units of shop-eu-7 the environment and the secrets of shop."""
+    for name in ("shop-.service.d", "shop-eu-.socket.d", "shops-.service.d", "shop-eu.service.d"):
+        (tmp_path / "etc/systemd/system" / name).mkdir(parents=True)
+    assert host_facts.app_conflicts("shop-eu-7", [], tmp_path) == [
+        "/etc/systemd/system/shop-.service.d",
+        "/etc/systemd/system/shop-eu-.socket.d",
+    ]
+    assert host_facts.app_conflicts("sho", [], tmp_path) == []
+
+
 def test_what_these_roles_made_is_no_conflict(tmp_path: Path) -> None:
     for path in ("etc/shop-7/anything", "opt/shop-7/anything", "etc/systemd/system/shop-7-web.service"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

@@ -306,6 +306,10 @@ def app_conflicts(app: str, installed: list[str], root: Path = Path("/")) -> lis
         # A drop-in for all units that begin with the app's name would reach these.
         for pattern in [f"{app}.{kind}" for kind in kinds] + [f"{app}@.*", f"{app}-*"]:
             found += [f"the unit {path.name}" for path in sorted((root / folder).glob(pattern))[:1]]
+        # A drop-in of others for all units that begin with a part of the app's name would reach ours.
+        parts = app.split("-")
+        for prefix in ["-".join(parts[:number]) + "-" for number in range(1, len(parts))]:
+            found += [f"/{folder}/{path.name}" for path in sorted((root / folder).glob(f"{prefix}.*.d"))]
     for folder in ("etc", "opt"):
         path = root / folder / app
         if path.is_symlink() or (path.exists() and not path.is_dir()):
