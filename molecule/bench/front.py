@@ -64,6 +64,7 @@ def main() -> None:
         "web_proxy_certificate": "self_signed",
         "web_proxy_requests_per_minute": 1000000,
         "systemd_units_web_address": address,
+        "systemd_units_web_proxies": [address],
         "web_proxy_address": address,
     }
     run(*playbook, "site.yml", "--extra-vars", json.dumps(variables))
