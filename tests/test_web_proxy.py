@@ -248,10 +248,7 @@ INPUT: list[tuple[dict[str, Any], str]] = [
     *(({"web_proxy_body_mebibytes": size}, BODY) for size in (0, -1, 10241)),
     ({"web_proxy_body_mebibytes": "10m"}, "web_proxy_body_mebibytes must be"),
     ({"web_proxy_content_security_policy": ""}, ""),
-    *(
-        ({"web_proxy_content_security_policy": policy}, POLICY)
-        for policy in ('x"; y', "a $b", "a\\b", "a;", "a ", "ä")
-    ),
+    *(({"web_proxy_content_security_policy": policy}, POLICY) for policy in ('x"; y', "a $b", "a\\b", "a;", "a ", "ä")),
     ({"web_proxy_content_security_policy": ["default-src 'self'"]}, "web_proxy_content_security_policy must be"),
     ({"web_proxy_address": "proxy.example.org"}, ""),
     *(
