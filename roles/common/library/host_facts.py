@@ -119,7 +119,7 @@ def old_broker_data(folder: Path) -> list[str]:
         return []
 
 
-def app_database(generation: Path) -> dict[str, str]:
+def app_database(generation: Path) -> dict[str, Any]:
     """Return the kind of database that a generation uses, and SQLite's file if it is there; only root can read it."""
     try:
         url = (generation / "credentials/DATABASE_URL").read_text(encoding="utf-8").strip()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import ssl
 from typing import Any
 
 from commands import run
+from host import read_certificate
 
-FOLDER = "/etc/postgresql-managed"
+CERTIFICATE = {"file": "/etc/postgresql-managed/member.pem", "from_authority": True}
 
 
 def read_databases(members: list[str], seconds: float) -> dict[str, Any]:
@@ -18,7 +18,8 @@ def read_databases(members: list[str], seconds: float) -> dict[str, Any]:
         rows = json.loads(answer.out) if answer.code == 0 else None
     except ValueError:
         rows = None
-    found: dict[str, Any] = {"primary": None, "members": None, "away": None, "copies": None, "until": certificate_end()}
+    found: dict[str, Any] = {"primary": None, "members": None, "away": None, "copies": None}
+    found["until"] = read_certificate(CERTIFICATE)["until"]
     if rows is None:
         return found
     at_work = [row for row in rows if row["State"] in ("running", "streaming")]
@@ -30,12 +31,3 @@ def read_databases(members: list[str], seconds: float) -> dict[str, Any]:
     found["away"] = sorted({*members} - {row["Host"] for row in at_work})
     found["copies"] = sum(row["Role"] in ("Sync Standby", "Quorum Standby") for row in at_work)
     return found
-
-
-def certificate_end() -> float | None:
-    """Return when the certificate of this member ends, in seconds since the epoch."""
-    answer = run(["openssl", "x509", "-noout", "-enddate", "-in", f"{FOLDER}/member.pem"], 5)
-    try:
-        return ssl.cert_time_to_seconds(answer.out.strip().partition("=")[2])
-    except ValueError:
-        return None
