@@ -49,6 +49,16 @@ def test_endpoints_take_forms_with_and_without_slash_and_length(any_server: Serv
     assert any_server.ask("POST", "/o/device-authorization", FORM).json() == {"error": "unauthorized_client"}
 
 
+@pytest.mark.parametrize("charset", ["ISO-8859-1", "utf8", "utf-16", "utf-7", "nonsense"])
+def test_forms_are_utf_8_whatever_charset_they_name(server: Server, charset: str) -> None:
+    # Java's HttpClient 4 names ISO-8859-1.
+    headers = {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}
+
+    assert server.ask("POST", "/o/token/", urlencode(FORM).encode(), headers).status == 200
+    answer = server.ask("GET", "/o/introspect/?client_id=%00&token=x", b"", headers)
+    assert answer.status == 400, answer
+
+
 def raw(port: int, request: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(request)

@@ -84,6 +84,8 @@ def well_formed(get_response: GetResponse) -> GetResponse:
     """Refuse what libraries take for an error of the program, such as NUL, or a % that encodes nothing."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
+        # Forms and queries are UTF-8 (RFC 6749, appendix B), whatever charset the request names.
+        request.encoding = "utf-8"
         if re.search("%(?![0-9A-Fa-f]{2})", request.META.get("QUERY_STRING", "")):
             raise BadRequest("The query isn't encoded well.")
         values = [request.path, *request.COOKIES.values(), *basic_credentials(request)]
