@@ -273,6 +273,8 @@ ACCEPTED = [
     ),
     Case("several beats", POSTGRES, app=("two", "one", "three"), beat=("two", "one", "three")),
     Case("the host without beat alone", POSTGRES | ADDRESSES, **CLUSTER, limit="three"),
+    Case("a database, whose address the app's URL follows", ADDRESSES, **CLUSTER),
+    Case("the app's own host in the group database", {}, database=("one",)),
     Case("the database's host alone", POSTGRES | ADDRESSES, **CLUSTER, limit="one"),
     Case("three brokers", BROKERS, broker=THREE),
     Case(
@@ -1181,13 +1183,25 @@ REFUSED = [
     Case(
         "database elsewhere, but no address of it",
         ADDRESSES | {"django_app_database_url": f"postgres://shop:{MARK}@localhost/shop"},
-        "Hosts of the app would look for the database on themselves, but that is one; name the address of one in",
+        "Hosts of the app would look for the database on themselves, but that is one; set postgresql_address of one to",
         **CLUSTER,
     ),
     Case(
+        "database elsewhere, which listens on its host alone",
+        {"rabbitmq_address": "192.0.2.7"},
+        "Hosts of the app would look for the database on themselves, but that is one; set postgresql_address of one to",
+        **CLUSTER,
+    ),
+    Case(
+        "SQLite in place of the group's database",
+        {"ansible_facts": facts() | {"app_database": ON_SQLITE}},
+        "one runs on SQLite (/var/lib/tutorial/db.sqlite3), of which the PostgreSQL of the inventory knows nothing; br",
+        database=("one",),
+    ),
+    Case(
         "SQLite beside a database server",
-        {},
-        "The group database has one, but the app would use a SQLite file; set django_app_database_url to postgres://",
+        {"django_app_database_url": "sqlite:////var/lib/tutorial/db.sqlite3"},
+        "The group database has one, but the app would use a SQLite file; remove django_app_database_url, so that it",
         database=("one",),
     ),
     Case(

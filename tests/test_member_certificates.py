@@ -1,4 +1,4 @@
-"""Three databases get certificates from an authority beside the inventory."""
+"""Databases and brokers get certificates from an authority beside the inventory."""
 
 import contextlib
 import ssl
@@ -11,7 +11,7 @@ from cryptography import x509
 
 from project import load_plugin
 
-CERTIFICATES = load_plugin("roles/postgresql/lookup_plugins/member_certificates.py")
+CERTIFICATES = load_plugin("roles/common/lookup_plugins/member_certificates.py")
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 
 
@@ -70,3 +70,20 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "postgresql_10.0.0.1.pem").write_text("gone")
     with pytest.raises(ValueError, match=r"postgresql_10[.]0[.]0[.]1[.]pem doesn't hold a key and its certificate"):
         CERTIFICATES.member(tmp_path, "10.0.0.1", NOW)
+
+
+def test_a_host_that_is_reached_by_a_name_has_it_in_its_certificate(tmp_path: Path) -> None:
+    certificate = CERTIFICATES.member(tmp_path, "db.example.org", NOW)["certificate"]
+    names = x509.load_pem_x509_certificate(certificate.encode()).extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    )
+    assert names.value.get_values_for_type(x509.DNSName) == ["db.example.org"]
+
+
+def test_clients_get_the_authority_alone(tmp_path: Path) -> None:
+    known = CERTIFICATES.LookupModule().run([str(tmp_path)])
+    assert known == [{"authority": CERTIFICATES.member(tmp_path, "10.0.0.1", NOW)["authority"]}]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "postgresql_10.0.0.1.pem",
+        "postgresql_authority.pem",
+    ]

@@ -89,6 +89,7 @@ def facts(**other: Any) -> dict[str, Any]:
         "runs_known": True,
         "disks": [{"path": "/var/lib/shop", "size": 2**40, "free": 2**36}],
         "backup": {"made": None, "timer_since": None, "failed": False, "error": None, "check_error": None},
+        "member_certificates": {},
         "tasks": [task()],
         "expired_tokens": {"count": 0, "more": False, "oldest": None},
     } | other
@@ -472,7 +473,6 @@ DATABASES: dict[str, Any] = {
     ],
     "away": [],
     "copies": 1,
-    "until": NOW + 4000 * 86400,
 }
 
 
@@ -484,7 +484,6 @@ DATABASES: dict[str, Any] = {
         ({"primary": None}, "no database is the primary", [2]),
         ({"away": ["10.0.0.3"]}, "of the databases 10.0.0.3 is away", [1]),
         ({"copies": 0}, "no other database has all that the primary has", [1]),
-        ({"until": NOW + 100 * 86400}, "the certificate of this database ends in 100 days", [1]),
     ],
 )
 def test_databases_that_arent_whole_are_told(other: dict[str, Any], says: str, levels: list[int]) -> None:
@@ -492,6 +491,16 @@ def test_databases_that_arent_whole_are_told(other: dict[str, Any], says: str, l
     told_of = problems.find_problems(found, SETTINGS | {"services": ["patroni"]})
     assert [problem.level for problem in told_of] == levels
     assert says in "\n".join([*map(str, told_of), *screen.screen(found)])
+
+
+@pytest.mark.parametrize(
+    ("days", "told_of"), [(None, []), (400, []), (100, [(1, "in 100 days")]), (-3, [(1, "in -3 days")])]
+)
+def test_the_end_of_a_certificate_by_which_other_hosts_know_a_server_is_told(
+    days: int | None, told_of: list[tuple[int, str]]
+) -> None:
+    found = told(member_certificates={"database": days and NOW + days * 86400})
+    assert found == [(level, f"the certificate of this database ends {end}") for level, end in told_of]
 
 
 def test_what_patronictl_says_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,5 +514,5 @@ def test_what_patronictl_says_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = databases.run(["echo", json.dumps(rows)], 5)
     monkeypatch.setattr(databases, "run", lambda *_: answer)
     read = databases.read_databases(["10.0.0.1", "10.0.0.2", "10.0.0.3"], 5)
-    assert (read["primary"], read["away"], read["copies"], read["until"]) == ("10.0.0.1", ["10.0.0.3"], 1, None)
+    assert (read["primary"], read["away"], read["copies"]) == ("10.0.0.1", ["10.0.0.3"], 1)
     assert [member["address"] for member in read["members"]] == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]

@@ -1,6 +1,6 @@
-"""Try to log in to PostgreSQL in ways that it has to refuse; run on a host of the app, by its Python.
+"""Try to log in to PostgreSQL in ways that it, or the client, has to refuse; run on a host of the app, by its Python.
 
-Standard input: JSON with address, network user, password and database. Fails with the way that worked.
+Standard input: JSON with address, name and password. Fails with the way that worked.
 """
 
 import json
@@ -14,7 +14,8 @@ right = {
     "user": "tutorial",
     "password": given["password"],
     "dbname": "tutorial",
-    "sslmode": "require",
+    "sslmode": "verify-full",
+    "sslrootcert": "/etc/tutorial/authority.pem",
     "connect_timeout": 5,
 }
 psycopg.connect(**right).close()
@@ -23,6 +24,8 @@ for what, wrong in {
     "the administrator": {"user": "postgres"},
     "a wrong password": {"password": "wrong"},
     "no encryption": {"sslmode": "disable"},
+    "another authority": {"sslrootcert": "/etc/ssl/certs/ca-certificates.crt"},
+    "another name": {"host": given["name"]},
 }.items():
     try:
         psycopg.connect(**right | wrong).close()

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from broker import read_broker
 from databases import read_databases
 from django_side import read_project
-from host import read_backup, read_certificate, read_disks, read_release, read_web
+from host import read_backup, read_certificate, read_disks, read_member_certificates, read_release, read_web
 from problems import CRITICAL, LEVELS, Problem, find_problems
 from runs import checked, newest, read_runs
 from screen import screen
@@ -75,6 +75,7 @@ def gather(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
         "exposures": read_exposures,
         "disks": lambda: read_disks([f"/var/lib/{app}", "/var/lib/rabbitmq", "/var/lib/postgresql"]),
         "backup": lambda: read_backup(app),
+        "member_certificates": read_member_certificates,
     }
     if "rabbitmq" in services:
         parts["broker"] = lambda: read_broker(settings["broker"], seconds - 3)
@@ -112,6 +113,7 @@ def gather(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
         ],
         "broker": checks.result("broker", {}),
         "disks": checks.result("disks", []),
+        "member_certificates": checks.result("member_certificates", {}),
         "backup": checks.result(
             "backup", dict.fromkeys(("repository", "newest", "made", "error", "checked", "check_error"))
         )

@@ -6,9 +6,6 @@ import json
 from typing import Any
 
 from commands import run
-from host import read_certificate
-
-CERTIFICATE = {"file": "/etc/postgresql-managed/member.pem", "from_authority": True}
 
 
 def read_databases(members: list[str], seconds: float) -> dict[str, Any]:
@@ -19,7 +16,6 @@ def read_databases(members: list[str], seconds: float) -> dict[str, Any]:
     except ValueError:
         rows = None
     found: dict[str, Any] = {"primary": None, "members": None, "away": None, "copies": None}
-    found["until"] = read_certificate(CERTIFICATE)["until"]
     if rows is None:
         return found
     at_work = [row for row in rows if row["State"] in ("running", "streaming")]

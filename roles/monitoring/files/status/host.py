@@ -52,6 +52,19 @@ def read_backup(app: str) -> dict[str, Any]:
     }
 
 
+# By which other hosts know what is here.
+MEMBER_CERTIFICATES = {"database": "/etc/postgresql-managed/member.pem"}
+
+
+def read_member_certificates() -> dict[str, float | None]:
+    """Return until when the certificates hold that databases of this host show to others, in seconds since 1970."""
+    return {
+        name: read_certificate({"file": path, "from_authority": True})["until"]
+        for name, path in MEMBER_CERTIFICATES.items()
+        if Path(path).exists()
+    }
+
+
 def read_certificate(certificate: dict[str, Any]) -> dict[str, Any]:
     """Return who issued the certificate that nginx serves, from when and until when it holds, or what is wrong."""
     answer = run(

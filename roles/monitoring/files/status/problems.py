@@ -26,8 +26,8 @@ AT_WORK = ("consuming", "active:")
 IDLE = ("waiting for", "another beat")
 STANDBY = ("standing by", "standby")
 
-# Of the certificates by which three databases know one another; a run of site.yml renews them in half of ten years.
-DATABASE_CERTIFICATE_SECONDS = 365 * 86400
+# Of the certificates by which other hosts know databases; a run of site.yml renews them in half of ten years.
+MEMBER_CERTIFICATE_SECONDS = 365 * 86400
 
 # Of a certificate's life, whatever its length. It is renewed at a third of it.
 LATE_SHARE, VERY_LATE_SHARE = 0.25, 0.1
@@ -64,6 +64,7 @@ def find_problems(facts: dict[str, Any], settings: dict[str, Any]) -> list[Probl
         *_units(facts, settings),
         *_beats(facts, settings),
         *_certificate(facts),
+        *_member_certificates(facts),
         *_broker(facts),
         *_databases(facts),
         *_project(facts, settings),
@@ -136,6 +137,13 @@ def _certificate(facts: dict[str, Any]) -> Iterator[Problem]:
         yield Problem(CRITICAL, what, means, "run ansible-playbook site.yml, which says why")
 
 
+def _member_certificates(facts: dict[str, Any]) -> Iterator[Problem]:
+    for name, until in facts["member_certificates"].items():
+        if until and until - facts["at"] < MEMBER_CERTIFICATE_SECONDS:
+            what = f"the certificate of this {name} ends in {(until - facts['at']) / 86400:.0f} days"
+            yield Problem(WARNING, what, "other hosts won't know it then", "run ansible-playbook site.yml")
+
+
 def _databases(facts: dict[str, Any]) -> Iterator[Problem]:
     databases = facts.get("databases")
     if databases is None:
@@ -153,10 +161,6 @@ def _databases(facts: dict[str, Any]) -> Iterator[Problem]:
         yield Problem(WARNING, f"of the databases {away} {verb} away", "one more loss stops all", look)
     elif not databases["copies"]:
         yield Problem(WARNING, "no other database has all that the primary has", "its loss would lose data", look)
-    if databases["until"] and databases["until"] - facts["at"] < DATABASE_CERTIFICATE_SECONDS:
-        days = (databases["until"] - facts["at"]) / 86400
-        what = f"the certificate of this database ends in {days:.0f} days"
-        yield Problem(WARNING, what, "the three won't know one another then", "run ansible-playbook site.yml")
 
 
 def _broker(facts: dict[str, Any]) -> Iterator[Problem]:

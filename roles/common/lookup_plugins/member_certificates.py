@@ -1,4 +1,4 @@
-"""Ansible lookup: the certificates by which three databases know one another, made beside the inventory."""
+"""Ansible lookup: the certificates by which other hosts know databases and brokers, made beside the inventory."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DOCUMENTATION = r"""
 name: member_certificates
-short_description: The certificates by which three databases know one another
+short_description: The certificates by which databases and brokers are known on the network
 description:
-  - Makes an authority of certificates and a certificate for one address, if they are missing. They hold for ten years;
-    that of an address is renewed when half of the time is over.
+  - Makes the installation's authority of certificates and a certificate for one address, if they are missing. They hold
+    for ten years; that of an address is renewed when half of the time is over.
 options:
   _terms:
-    description: The folder of credentials, and the address.
+    description: The folder of credentials, and the address; without one the authority alone is returned.
     required: true
 author: the maintainers of this project
 """
 
 RETURN = r"""
 _raw:
-  description: C(authority) and C(certificate) are public, C(key) is private; all are PEM.
+  description:
+    - C(authority) and C(certificate) are public, C(key) is private; all are PEM. Without an address C(authority) alone.
   type: list
   elements: dict
 """
@@ -73,7 +74,7 @@ def _usage(*names: str) -> x509.KeyUsage:
 def new_authority(now: datetime) -> Pair:
     """Return a key and a certificate that may sign others."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = "authority of the database's members"
+    name = "authority of databases and brokers"
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = _builder(name, issuer, key, now).add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
     return key, builder.add_extension(_usage("key_cert_sign", "crl_sign"), True).sign(key, hashes.SHA256())
@@ -90,9 +91,16 @@ def new_member(authority: Pair, address: str, now: datetime) -> Pair:
     builder = builder.add_extension(issued_by, False)
     builder = builder.add_extension(_usage("digital_signature"), True)
     builder = builder.add_extension(x509.ExtendedKeyUsage(uses), False)
-    names = [x509.IPAddress(ipaddress.ip_address(address))]
-    builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
+    builder = builder.add_extension(x509.SubjectAlternativeName([_name(address)]), False)
     return key, builder.sign(authority[0], hashes.SHA256())
+
+
+def _name(address: str) -> x509.GeneralName:
+    """Return what clients compare with what they connect to: an address, or the name of a host."""
+    try:
+        return x509.IPAddress(ipaddress.ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)
 
 
 def text(pair: Pair) -> tuple[str, str]:
@@ -132,16 +140,26 @@ def write(path: Path, pair: Pair, replace: bool) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def authority_in(folder: Path, now: datetime) -> Pair:
+    """Return the installation's authority, which is made if it is missing.
+
+    Raises:
+        ValueError: the file can't be used.
+    """
+    # Named after its first use.
+    path = folder / "postgresql_authority.pem"
+    if not path.exists():
+        write(path, new_authority(now), replace=False)
+    return read(path)
+
+
 def member(folder: Path, address: str, now: datetime) -> dict[str, str]:
     """Return what the member of that address gets; what is missing is made.
 
     Raises:
         ValueError: a file can't be used.
     """
-    path = folder / "postgresql_authority.pem"
-    if not path.exists():
-        write(path, new_authority(now), replace=False)
-    authority = read(path)
+    authority = authority_in(folder, now)
     own = folder / f"postgresql_{address}.pem"
     pair = read(own) if own.exists() else None
     if (
@@ -168,9 +186,12 @@ class LookupModule(LookupBase):
     """What Ansible looks for."""
 
     def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[dict[str, str]]:
-        """Return the certificates of a member."""
-        folder, address = terms
+        """Return the certificates of a member, or the authority alone."""
+        folder, *address = terms
+        now = datetime.now(UTC)
         try:
-            return [member(Path(folder), address, datetime.now(UTC))]
+            if not address:
+                return [{"authority": text(authority_in(Path(folder), now))[1]}]
+            return [member(Path(folder), address[0], now)]
         except ValueError as error:
             raise AnsibleLookupError(str(error)) from error
