@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from project import ROOT, load_plugin
+from project import ROLES, ROOT, load_plugin, read_yaml
 
 # Part of every secret below, so never to be seen in what is printed. Too short for a password.
 MARK = "hunter2-xyz"
@@ -95,6 +95,8 @@ class Case:
     elsewhere: bool = False
     # Text by path, beside the inventory.
     files: dict[str, str] = field(default_factory=dict)
+    # Refused by something else than the variables' own role.
+    whole: bool = False
 
 
 def fixture_case(id_: str, text: str, sentence: str) -> Case:
@@ -175,11 +177,6 @@ MAIL_PROBLEMS: list[tuple[str, dict[str, Any], str]] = [
     ("password in clear text", {"security": "none"}, "the password would cross the network in clear text"),
     ("no sender", {"sender": ""}, "django_app_mail_sender must be the address from which messages are"),
     ("sender of two lines", {"sender": "a@b.org\nBcc: c@d.org"}, "django_app_mail_sender must be one line"),
-    (
-        "name without addresses",
-        {},
-        "list the addresses or networks of smtp.example.org in systemd_units_mail_ad",
-    ),
 ]
 WEB_APP = {
     "client_id": "shop",
@@ -433,7 +430,12 @@ REFUSED = [
         {"rabbitmq_password": f"{MARK}-{MARK}\n"},
         "rabbitmq_password must be one line, without a line break at its end.",
     ),
-    Case("name of two lines", {"django_app_name": "shop\n"}, "django_app_name must be made of small letters"),
+    Case(
+        "name of two lines",
+        {"django_app_name": "shop\n"},
+        "django_app_name must be made of small letters",
+        whole=True,
+    ),
     Case("name of two words", {"django_app_name": "my shop"}, "django_app_name must be made of small letters"),
     Case(
         "hosts of two lines",
@@ -556,6 +558,7 @@ REFUSED = [
         OIDC,
         "credentials/oidc_keys.json doesn't hold the keys of OpenID Connect; restore it from a copy",
         files={"credentials/oidc_keys.json": "{}"},
+        whole=True,
     ),
     Case(
         "application on plain http",
@@ -582,8 +585,8 @@ REFUSED = [
         {"systemd_units_web_port": 70000},
         "systemd_units_web_port must be a whole number from 1 to 65535.",
     ),
-    Case("broker's port for the web", {"systemd_units_web_port": 5672}, SAME_PORT),
-    Case("epmd's port for the web", {"systemd_units_web_port": 4369}, SAME_PORT),
+    Case("broker's port for the web", {"systemd_units_web_port": 5672}, SAME_PORT, whole=True),
+    Case("epmd's port for the web", {"systemd_units_web_port": 4369}, SAME_PORT, whole=True),
     Case("no address", {"systemd_units_web_address": "localhost"}, "systemd_units_web_address must be an IPv4 address"),
     Case(
         "address of another host",
@@ -599,6 +602,12 @@ REFUSED = [
     *(
         Case(f"mail, {id_}", MAIL | {f"django_app_mail_{key}": value for key, value in variables.items()}, sentence)
         for id_, variables, sentence in MAIL_PROBLEMS
+    ),
+    Case(
+        "mail, name without addresses",
+        MAIL,
+        "list the addresses or networks of smtp.example.org in systemd_units_mail_ad",
+        whole=True,
     ),
     Case(
         "second factor, perhaps",
@@ -743,6 +752,7 @@ REFUSED = [
         OWN_SOURCE,
         "without which nothing could run by schedule; make one as Celery's documentation says",
         files=OWN_FILES | {"app/shop/settings.py": ""},
+        whole=True,
     ),
     Case(
         "two Celery apps",
@@ -754,6 +764,7 @@ REFUSED = [
             "app/mail/worker.py": "app = Celery('mail')\n",
             "app/tidy/worker.py": "queue: Celery = celery.Celery('tidy')\n",
         },
+        whole=True,
     ),
     Case(
         "WSGI module that isn't there",
@@ -924,6 +935,7 @@ REFUSED = [
             "app/requirements.txt": LOCK,
             "app/tutorial/fixtures/periodic_tasks.json": "- every: 10",
         },
+        whole=True,
     ),
     # Hosts
     Case("Ubuntu", {"ansible_facts": facts("Ubuntu", "24")}, f"one runs Ubuntu 24 with systemd as PID 1, {MAKE_DEMO}"),
@@ -1415,48 +1427,69 @@ REFUSED = [
 ]
 
 
-def preflight(case: Case, folder: Path) -> tuple[int, str]:
-    """Run the play for the case; return its exit code and all that it printed."""
-    for name, text in case.files.items():
+LOCAL: dict[str, Any] = {
+    "ansible_connection": "local",
+    "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    "ansible_become": False,
+}
+FATAL = re.compile(r"^fatal: \[row([0-9]+)\]: FAILED! => (\{.*?\}$)", re.MULTILINE)
+
+
+def write(files: dict[str, str], folder: Path) -> None:
+    for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def preflight(case: Case, folder: Path) -> tuple[int, str]:
+    """Run the play for the case; return its exit code and all that it printed."""
+    write(case.files, folder)
     app: dict[str, Any] = {"hosts": dict.fromkeys(case.app)}
     worker = app if case.worker is None else {"hosts": dict.fromkeys(case.worker)}
     inventory = {
-        "all": {
-            "vars": {
-                "ansible_connection": "local",
-                "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-                "ansible_become": False,
-            },
-        },
+        "all": {"vars": LOCAL},
         "broker": {"hosts": dict.fromkeys(case.broker)},
         "app": {"children": {"web": app, "worker": worker, "beat": {"hosts": dict.fromkeys(case.beat)}}},
     }
     for name in ("database", "proxy"):
         if hosts := getattr(case, name):
             inventory[name] = {"hosts": dict.fromkeys(hosts)}
+    variables = {"ansible_facts": facts()} | case.variables
+    options = [f"--limit={case.limit}"] if case.limit else []
+    playbook = ROOT / "playbooks" / case.playbook
+    return play(playbook, inventory, variables, folder, *options, elsewhere=case.elsewhere)
+
+
+def play(
+    playbook: Path,
+    inventory: dict[str, Any],
+    variables: dict[str, Any],
+    folder: Path,
+    *options: str,
+    elsewhere: bool = False,
+) -> tuple[int, str]:
+    """Run the playbook; return its exit code and all that it printed."""
     # JSON is YAML.
     (folder / "hosts.yml").write_text(json.dumps(inventory), encoding="utf-8")
-    variables = {"ansible_facts": facts()} | case.variables
     (folder / "variables.yml").write_text(json.dumps(variables), encoding="utf-8")
     result = subprocess.run(
         [
             Path(sys.executable).with_name("ansible-playbook"),
             f"--inventory={folder / 'hosts.yml'}",
             f"--extra-vars=@{folder / 'variables.yml'}",
-            *([f"--limit={case.limit}"] if case.limit else []),
-            ROOT / "playbooks" / case.playbook,
+            *options,
+            playbook,
         ],
-        cwd=folder if case.elsewhere else ROOT,
+        cwd=folder if elsewhere else ROOT,
         env={
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "HOME": str(folder),
             "PYTHONPATH": str(folder),
             "ANSIBLE_PIPELINING": "true",  # a quarter less time
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
         }
-        | ({} if case.elsewhere else {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}),
+        | ({} if elsewhere else {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -1630,15 +1663,69 @@ def test_generated_passwords_are_private_and_not_shown(tmp_path: Path) -> None:
     assert [path.name for path in made if path.read_text(encoding="utf-8").strip() in printed] == []
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=case_id)
+def role_of(case: Case) -> str:
+    """Return the role whose preflight alone refuses the case on one host, if there is one."""
+    plain = Case(case.id, case.variables, case.sentence, files=case.files) == case
+    roles = {ROLE_BY_VARIABLE.get(name, "") for name in case.variables}
+    return roles.pop() if plain and len(roles) == 1 else ""
+
+
+ROLE_BY_VARIABLE = {
+    variable: role.name
+    for role in ROLES
+    for specs in (read_yaml(role / "meta/argument_specs.yml") or {}).get("argument_specs", {}).values()
+    for variable in specs.get("options", {})
+}
+# More hosts in a run know more of one another, which takes longer.
+HOSTS = 12
+ROWS = [
+    (role, cases[start : start + HOSTS])
+    for role in sorted({role_of(case) for case in REFUSED} - {""})
+    for cases in [[case for case in REFUSED if role_of(case) == role]]
+    for start in range(0, len(cases), HOSTS)
+]
+
+
+@pytest.mark.parametrize(("role", "cases"), ROWS, ids=lambda value: value if isinstance(value, str) else value[0].id)
+def test_bad_input_is_refused_by_its_role_in_one_sentence(role: str, cases: list[Case], tmp_path: Path) -> None:
+    """Each case is a host of one run of the role's preflight, because a run for each takes minutes."""
+    hosts = {}
+    for number, case in enumerate(cases):
+        folder = tmp_path / f"row{number}"
+        folder.mkdir()
+        write(case.files, folder)
+        hosts[folder.name] = json.loads(json.dumps(case.variables).replace("{{ inventory_dir }}", str(folder)))
+    names = dict.fromkeys(hosts)
+    app = {"web": {"hosts": hosts}, "worker": {"hosts": names}, "beat": {"hosts": names}}
+    inventory = {"all": {"vars": LOCAL}, "broker": {"children": {"app": None}}, "app": {"children": app}}
+    variables = {"ansible_facts": facts(), "role": role, "__installation_hosts": ["{{ inventory_hostname }}"]}
+    code, printed = play(ROOT / "tests/role_preflight.yml", inventory, variables, tmp_path, "--forks=2")
+    assert code != 0, printed
+    said = {int(row): json.loads(text)["msg"] for row, text in FATAL.findall(printed)}
+    wrong = [(case.id, said.get(row)) for row, case in enumerate(cases) if case.sentence not in said.get(row, "")]
+    assert wrong == []
+    for refusal in said.values():
+        hold_one_sentence(refusal)
+    hold_nothing_else(printed)
+
+
+@pytest.mark.parametrize("case", [case for case in REFUSED if role_of(case) == ""], ids=case_id)
 def test_bad_input_is_refused_in_one_sentence(case: Case, tmp_path: Path) -> None:
     code, printed = preflight(case, tmp_path)
     assert code != 0, printed
     refusals = re.findall(r"^\[ERROR\]: Task failed: Action failed: (.*)", printed, re.MULTILINE)
     assert len(refusals) == printed.count("[ERROR]") == 1, printed
     assert case.sentence in refusals[0]
-    assert re.search(r"[.?]$", refusals[0])
-    assert not re.search(r"[.?] [A-Z]", refusals[0]), "one sentence is enough"
+    hold_one_sentence(refusals[0])
+    hold_nothing_else(printed)
+
+
+def hold_one_sentence(refusal: str) -> None:
+    assert re.search(r"[.?]$", refusal)
+    assert not re.search(r"[.?] [A-Z]", refusal), "one sentence is enough"
+
+
+def hold_nothing_else(printed: str) -> None:
     for noise in ("Traceback", "undefined", "<class", "[WARNING]", MARK):
         assert noise not in printed
     assert set(re.findall(r"changed=(\d+)", printed)) == {"0"}
