@@ -271,6 +271,16 @@ ACCEPTED = [
     Case("several beats", POSTGRES, app=("two", "one", "three"), beat=("two", "one", "three")),
     Case("the host without beat alone", POSTGRES | ADDRESSES, **CLUSTER, limit="three"),
     Case("a database, whose address the app's URL follows", ADDRESSES, **CLUSTER),
+    Case(
+        "a broker of somebody else in clear text",
+        ADDRESSES
+        | {
+            "ansible_facts": facts() | {"managed_broker": broker_facts() | {"apps": ["tutorial"], "shared": True}},
+            "rabbitmq_adopt": True,
+            "django_app_broker_url": f"pyamqp://shop:{MARK}@192.0.2.7:5672/shop",
+        },
+        **CLUSTER,
+    ),
     Case("the app's own host in the group database", {}, database=("one",)),
     Case("the database's host alone", POSTGRES | ADDRESSES, **CLUSTER, limit="one"),
     Case("three brokers", BROKERS, broker=THREE),
@@ -1196,6 +1206,18 @@ REFUSED = [
         "database elsewhere, but no address of it",
         ADDRESSES | {"django_app_database_url": f"postgres://shop:{MARK}@localhost/shop"},
         "Hosts of the app would look for the database on themselves, but that is one; set postgresql_address of one to",
+        **CLUSTER,
+    ),
+    Case(
+        "broker elsewhere, to which the password would go in clear text",
+        ADDRESSES | {"django_app_broker_url": f"pyamqp://shop:{MARK}@192.0.2.7:5672/shop"},
+        "django_app_broker_url would send the password to 192.0.2.7 in clear text, which the broker there doesn't take",
+        **CLUSTER,
+    ),
+    Case(
+        "port of AMQP over TLS for AMQP without it",
+        ADDRESSES | {"rabbitmq_tls_port": 5672},
+        SAME_PORT,
         **CLUSTER,
     ),
     Case(

@@ -1,16 +1,21 @@
 """The settings module around a project's own: what the inventory says holds, and nothing else is lost."""
 
+import contextlib
 import json
 import os
+import socket
+import ssl
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from project import ROOT
+from project import ROOT, load_plugin
 
+CERTIFICATES = load_plugin("roles/common/lookup_plugins/member_certificates.py")
 FILES = ROOT / "roles/django_app/files"
 KEY = "of-the-inventory-4Yw0hQ7sVtP1xZr9LkM3nB8cD2fG6jH5aE"
 DATABASE = "postgres://shop:new%40password@db.example.org:5433/shop?sslmode=require"
@@ -260,3 +265,49 @@ def test_queues_stay_where_there_is_one_broker_or_another_choice(tmp_path: Path,
     found, _, detected, _ = queues(tmp_path, False, brokers, settings)
     assert not detected
     assert not any(arguments for arguments, _, _ in found.values())
+
+
+CONNECT = """
+import sys, inventory_settings
+from kombu import Connection
+try:
+    Connection(sys.argv[1], connect_timeout=5).transport.establish_connection()
+except Exception as error:
+    print(f"{type(error).__name__}: {error}; {inventory_settings.changes[-1]}")
+"""
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_broker_on_another_host_is_known_by_its_authority(known: bool, tmp_path: Path) -> None:
+    """The server takes a client that knows it, and closes; the password is sent to none that isn't known."""
+    member = CERTIFICATES.member(tmp_path, "10.0.0.1", datetime.now(UTC), "rabbitmq")
+    stranger = CERTIFICATES.member(tmp_path / "other", "10.0.0.1", datetime.now(UTC), "rabbitmq")
+    (tmp_path / "authority.pem").write_text((member if known else stranger)["authority"], encoding="utf-8")
+    (tmp_path / "pair.pem").write_text(member["certificate"] + member["key"], encoding="utf-8")
+    (tmp_path / "settings.py").write_text(STARTPROJECT, encoding="utf-8")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "pair.pem")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = subprocess.Popen(
+            [sys.executable, "-c", CONNECT, f"amqps://shop:secret@127.0.0.1:{server.getsockname()[1]}/shop"],
+            cwd=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(FILES),
+                "DJANGO_SETTINGS_MODULE": "inventory_settings",
+                "PROJECT_SETTINGS_MODULE": "settings",
+                "DJANGO_SECRET_KEY": KEY,
+                "DATABASE_URL": "sqlite://:memory:",
+                "CELERY_BROKER_AUTHORITY": str(tmp_path / "authority.pem"),
+            },
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        server.settimeout(30)
+        taken = server.accept()[0]
+        with taken, contextlib.suppress(ssl.SSLError), context.wrap_socket(taken, server_side=True) as connection:
+            assert connection.recv(4) == (b"AMQP" if known else b"")
+        said = client.communicate(timeout=30)[0]
+    expected = "Server unexpectedly closed connection" if known else "certificate verify failed"
+    assert expected in said
+    assert said.strip().endswith("; Celery's broker: its certificate is checked")

@@ -80,8 +80,21 @@ def test_a_host_that_is_reached_by_a_name_has_it_in_its_certificate(tmp_path: Pa
     assert names.value.get_values_for_type(x509.DNSName) == ["db.example.org"]
 
 
+def test_a_brokers_certificate_holds_for_the_name_of_all_and_lets_nobody_into_a_database(tmp_path: Path) -> None:
+    pem = CERTIFICATES.member(tmp_path, "10.0.0.1", NOW, "rabbitmq")["certificate"]
+    extensions = x509.load_pem_x509_certificate(pem.encode()).extensions
+    names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(name) for name in names.get_values_for_type(x509.IPAddress)] == ["10.0.0.1"]
+    assert names.get_values_for_type(x509.DNSName) == ["rabbitmq"]
+    uses = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(uses) == [x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]
+    assert CERTIFICATES.member(tmp_path, "10.0.0.1", NOW)["certificate"] != pem
+
+
 def test_clients_get_the_authority_alone(tmp_path: Path) -> None:
-    known = CERTIFICATES.LookupModule().run([str(tmp_path)])
+    lookup = CERTIFICATES.LookupModule()
+    lookup.set_options = lambda **_: None
+    known = lookup.run([str(tmp_path)])
     assert known == [{"authority": CERTIFICATES.member(tmp_path, "10.0.0.1", NOW)["authority"]}]
     assert [path.name for path in sorted(tmp_path.iterdir())] == [
         "postgresql_10.0.0.1.pem",

@@ -1016,9 +1016,42 @@ def test_facts_know_whether_localhost_is_this_host() -> None:
     assert host_facts.is_loopback("localhost.invalid") is False
 
 
+@pytest.mark.parametrize(
+    ("settings", "plain"),
+    [
+        ("listeners.tcp.local = 127.0.0.1:5672\n", False),
+        ("listeners.tcp.local = 10.0.0.1:5672\n", True),
+        ("listeners.tcp.network = 0.0.0.0:5672\nlisteners.ssl.network = 0.0.0.0:5671\n", True),
+        ("listeners.tcp.local = 127.0.0.1:5672\nlisteners.ssl.network = 10.0.0.1:5671\n", False),
+    ],
+)
+def test_facts_know_whether_other_hosts_come_without_tls(settings: str, plain: bool, tmp_path: Path) -> None:
+    (tmp_path / "rabbitmq-managed").mkdir()
+    (tmp_path / "rabbitmq-managed/rabbitmq.conf").write_text(settings)
+    assert host_facts.managed_broker(tmp_path, tmp_path)["plain"] is plain
+
+
+def test_the_port_without_tls_stays_for_hosts_that_may_need_it(tmp_path: Path) -> None:
+    (tmp_path / "credentials").mkdir()
+    url = tmp_path / "credentials/CELERY_BROKER_URL"
+    assert not host_facts.uses_plain_amqp(tmp_path)
+    url.write_text("amqps://shop:secret@10.0.0.1:5671/shop")
+    assert not host_facts.uses_plain_amqp(tmp_path)
+    url.write_text("pyamqp://shop:secret@10.0.0.1:5672/shop")
+    assert host_facts.uses_plain_amqp(tmp_path)
+    plain_clients = load_plugin("roles/common/filter_plugins/fleet.py").plain_clients
+    hostvars: dict[str, dict[str, Any]] = {
+        "before": {"ansible_facts": {"app_uses_plain_amqp": True}},
+        "after": {"ansible_facts": {"app_uses_plain_amqp": False}},
+        "deployed": {"ansible_facts": {"app_uses_plain_amqp": True}, "django_app_generation": {}},
+        "not asked": {},
+    }
+    assert plain_clients(list(hostvars), hostvars) == ["before", "not asked"]
+
+
 def test_facts_know_the_broker_that_is_ours(tmp_path: Path) -> None:
     """That of earlier versions, too; a pipe or a link in a folder of the user rabbitmq doesn't stop them."""
-    none = {"apps": [], "shared": False, "was_here": False, "old_files": [], "node": "", "nodes": []}
+    none = {"apps": [], "shared": False, "was_here": False, "old_files": [], "plain": False, "node": "", "nodes": []}
     data = tmp_path / "mnesia"
     old = tmp_path / "rabbitmq"
     old.mkdir()

@@ -1,6 +1,7 @@
 """What the environment makes of the settings."""
 
 import os
+import ssl
 import stat
 import subprocess
 import sys
@@ -139,6 +140,13 @@ def test_one_broker_has_classic_queues_and_three_have_copies(settings_with: Sett
     assert (one["CELERY_BROKER_HEARTBEAT"], three["CELERY_BROKER_HEARTBEAT"]) == (10, 3)
     connection = Connection(three["CELERY_BROKER_URL"])
     assert (connection.hostname, connection.alt) == ("10.0.0.2", urls)
+
+
+def test_brokers_on_other_hosts_are_known_by_their_authority(settings_with: Settings) -> None:
+    assert "CELERY_BROKER_USE_SSL" not in settings_with(CELERY_BROKER_URL="pyamqp://a:b@127.0.0.1//")
+    settings = settings_with(CELERY_BROKER_URL="amqps://a:b@10.0.0.1//", CELERY_BROKER_AUTHORITY="/a.pem")
+    known_by = {"ca_certs": "/a.pem", "cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "rabbitmq"}
+    assert settings["CELERY_BROKER_USE_SSL"] == known_by
 
 
 # Of tasks that other tests have made twice.

@@ -7,6 +7,7 @@ white space is dropped); a file beats the variable. Nothing needs to be set to r
 import logging
 import os
 import re
+import ssl
 import warnings
 from pathlib import Path
 from typing import Any
@@ -339,6 +340,14 @@ if BROKER_IS_CLUSTER:
     CELERY_WORKER_CONSUMER = "tutorial.consumer:Consumer"
     # Without a limit: each lost connection counts as a delivery, and the 21st would drop the message.
     _durable = {"x-queue-type": "quorum", "x-delivery-limit": -1}
+# Of brokers on other hosts: the authority of their certificates, which all hold for one name.
+BROKER_AUTHORITY = env.str("CELERY_BROKER_AUTHORITY", "")
+if BROKER_AUTHORITY:
+    CELERY_BROKER_USE_SSL = {
+        "ca_certs": BROKER_AUTHORITY,
+        "cert_reqs": ssl.CERT_REQUIRED,
+        "server_hostname": "rabbitmq",
+    }
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever; 0 would be never

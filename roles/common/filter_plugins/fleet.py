@@ -38,6 +38,16 @@ def new_databases(
     return found
 
 
+def plain_clients(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the hosts whose app may talk to the broker without TLS: as deployed before this run, or not asked."""
+    found = []
+    for host in hosts:
+        facts = hostvars[host].get("ansible_facts") or {}
+        if "django_app_generation" not in hostvars[host] and facts.get("app_uses_plain_amqp", True):
+            found.append(host)
+    return found
+
+
 def begin_near(addresses: Sequence[str], brokers: Sequence[str], hosts: Sequence[str], here: str) -> list[str]:
     """Return the addresses of brokers or databases in the order in which the host `here` tries them: its own first.
 
@@ -71,5 +81,6 @@ class FilterModule:
             "new_databases": new_databases,
             "new_members": new_members,
             "of_installation": of_installation,
+            "plain_clients": plain_clients,
             "proxy_upstreams": proxy_upstreams,
         }

@@ -134,6 +134,15 @@ def app_database(generation: Path) -> dict[str, Any]:
     return {"kind": "postgresql", "file": "", "hosts": hosts.split(",")}
 
 
+def uses_plain_amqp(generation: Path) -> bool:
+    """Return whether a generation talks to a broker without TLS; only root can read it."""
+    try:
+        url = (generation / "credentials/CELERY_BROKER_URL").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return not url.startswith("amqps:")
+
+
 DATABASE_MARKS = ("patroni/config.yml", "postgresql-common/createcluster.d/no-main.conf")
 
 
@@ -183,9 +192,16 @@ def managed_broker(etc: Path, data: Path) -> dict[str, Any]:
         "shared": (folder / "definitions.d").exists() and not (folder / "rabbitmq.conf").exists(),
         "was_here": (folder / "was-here.json").exists(),
         "old_files": [str(old / name) for name in names if (old / name).exists()],
+        "plain": listens_plainly(folder / "rabbitmq.conf"),
         "node": node_name(folder / "rabbitmq-env.conf"),
         "nodes": broker_nodes(data),
     }
+
+
+def listens_plainly(path: Path) -> bool:
+    """Return whether a broker's settings have other hosts come without TLS."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return bool(re.search(r"(?m)^listeners\.tcp\.\w+ = (?!127\.)", text))
 
 
 def node_name(path: Path) -> str:
@@ -367,6 +383,7 @@ def main() -> None:
             "app_conflicts": app_conflicts(app, installed) if re.fullmatch("[a-z][a-z0-9-]*", app) else [],
             "app_account_is_ours": account_is_ours(app),
             "app_database": app_database(Path("/etc", app or "unknown", "generations/good")),
+            "app_uses_plain_amqp": uses_plain_amqp(Path("/etc", app or "unknown", "generations/good")),
             "managed_database": managed_database(app or "unknown"),
             "managed_broker": managed_broker(Path("/etc"), Path("/var/lib/rabbitmq/mnesia")),
             "managed_proxy": managed_proxy(Path("/etc/nginx-managed/nginx.conf")),

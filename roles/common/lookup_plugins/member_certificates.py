@@ -31,6 +31,11 @@ options:
   _terms:
     description: The folder of credentials, and the address; without one the authority alone is returned.
     required: true
+  service:
+    description: What has the certificate. A broker's also holds for the name C(rabbitmq), whatever its address is.
+    type: str
+    choices: [postgresql, rabbitmq]
+    default: postgresql
 author: the maintainers of this project
 """
 
@@ -43,8 +48,6 @@ _raw:
 """
 
 LIFETIME = timedelta(days=3650)
-# What pg_ident.conf maps to the roles of replication.
-COMMON_NAME = "postgresql-member"
 # Clocks of hosts may be behind.
 EARLIER = timedelta(days=1)
 
@@ -80,18 +83,24 @@ def new_authority(now: datetime) -> Pair:
     return key, builder.add_extension(_usage("key_cert_sign", "crl_sign"), True).sign(key, hashes.SHA256())
 
 
-def new_member(authority: Pair, address: str, now: datetime) -> Pair:
-    """Return a key and a certificate for an address, for both ends of a connection."""
+def new_member(authority: Pair, address: str, now: datetime, service: str = "postgresql") -> Pair:
+    """Return a key and a certificate for an address; databases have it for both ends of a connection."""
     key = ec.generate_private_key(ec.SECP256R1())
-    uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    builder = _builder(COMMON_NAME, authority[1].subject, key, now)
+    uses, names = [ExtendedKeyUsageOID.SERVER_AUTH], [_name(address)]
+    if service == "postgresql":
+        # Brokers are no clients of databases, where each certificate of the authority is let in.
+        uses.append(ExtendedKeyUsageOID.CLIENT_AUTH)
+    else:
+        names.append(x509.DNSName(service))
+    # What pg_ident.conf maps to the roles of replication.
+    builder = _builder(f"{service}-member", authority[1].subject, key, now)
     # Likewise.
     issued_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority[0].public_key())
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
     builder = builder.add_extension(issued_by, False)
     builder = builder.add_extension(_usage("digital_signature"), True)
     builder = builder.add_extension(x509.ExtendedKeyUsage(uses), False)
-    builder = builder.add_extension(x509.SubjectAlternativeName([_name(address)]), False)
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
     return key, builder.sign(authority[0], hashes.SHA256())
 
 
@@ -153,14 +162,14 @@ def authority_in(folder: Path, now: datetime) -> Pair:
     return read(path)
 
 
-def member(folder: Path, address: str, now: datetime) -> dict[str, str]:
+def member(folder: Path, address: str, now: datetime, service: str = "postgresql") -> dict[str, str]:
     """Return what the member of that address gets; what is missing is made.
 
     Raises:
         ValueError: a file can't be used.
     """
     authority = authority_in(folder, now)
-    own = folder / f"postgresql_{address}.pem"
+    own = folder / f"{service}_{address}.pem"
     pair = read(own) if own.exists() else None
     if (
         pair is None
@@ -168,7 +177,7 @@ def member(folder: Path, address: str, now: datetime) -> dict[str, str]:
         or not _is_signed_by(pair[1], authority[1])
         or pair[1].not_valid_after_utc - now < LIFETIME / 2
     ):
-        write(own, new_member(authority, address, now), replace=True)
+        write(own, new_member(authority, address, now, service), replace=True)
         pair = read(own)
     key, certificate = text(pair)
     return {"authority": text(authority)[1], "certificate": certificate, "key": key}
@@ -187,11 +196,12 @@ class LookupModule(LookupBase):
 
     def run(self, terms: list[str], variables: Any = None, **kwargs: Any) -> list[dict[str, str]]:
         """Return the certificates of a member, or the authority alone."""
+        self.set_options(var_options=variables, direct=kwargs)
         folder, *address = terms
         now = datetime.now(UTC)
         try:
             if not address:
                 return [{"authority": text(authority_in(Path(folder), now))[1]}]
-            return [member(Path(folder), address[0], now)]
+            return [member(Path(folder), address[0], now, self.get_option("service"))]
         except ValueError as error:
             raise AnsibleLookupError(str(error)) from error

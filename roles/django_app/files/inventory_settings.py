@@ -7,6 +7,7 @@ must be nowhere in the settings any more, by the setting that had them.
 
 import importlib
 import os
+import ssl
 import sys
 import traceback
 from pathlib import Path
@@ -202,6 +203,24 @@ def queues_with_copies(theirs: dict[str, Any]) -> None:
     changes.append("Celery's queues: with copies on all brokers")
 
 
+def brokers_known_by(authority: str) -> None:
+    """Let connections by amqps: ask for a certificate of the authority, unless the project says for which.
+
+    Whatever namespace the project's Celery app reads its settings from. All brokers' certificates hold for one name.
+    """
+    from kombu.transport import pyamqp
+
+    begin = pyamqp.SSLTransport.__init__
+
+    def begin_with_authority(self: Any, *args: Any, **options: Any) -> None:
+        begin(self, *args, **options)
+        if self.client.ssl is True:
+            self.client.ssl = {"ca_certs": authority, "cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "rabbitmq"}
+
+    pyamqp.SSLTransport.__init__ = begin_with_authority
+    changes.append("Celery's broker: its certificate is checked")
+
+
 def compare(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
     """Note what is replaced, without secrets."""
     for name, value in ours.items():
@@ -235,6 +254,8 @@ def apply() -> dict[str, Any]:
     theirs = load(os.environ["PROJECT_SETTINGS_MODULE"])
     ours = wanted(theirs)
     compare(theirs, ours)
+    if given("CELERY_BROKER_AUTHORITY"):
+        brokers_known_by(given("CELERY_BROKER_AUTHORITY"))
     if ";" in given("CELERY_BROKER_URL"):
         queues_with_copies(theirs)
     return theirs | ours

@@ -53,11 +53,14 @@ def read_backup(app: str) -> dict[str, Any]:
 
 
 # By which other hosts know what is here.
-MEMBER_CERTIFICATES = {"database": "/etc/postgresql-managed/member.pem"}
+MEMBER_CERTIFICATES = {
+    "database": "/etc/postgresql-managed/member.pem",
+    "broker": "/etc/rabbitmq-managed/member.pem",
+}
 
 
 def read_member_certificates() -> dict[str, float | None]:
-    """Return until when the certificates hold that databases of this host show to others, in seconds since 1970."""
+    """Return until when the certificates hold that servers of this host show to others, in seconds since 1970."""
     return {
         name: read_certificate({"file": path, "from_authority": True})["until"]
         for name, path in MEMBER_CERTIFICATES.items()

@@ -26,7 +26,7 @@ AT_WORK = ("consuming", "active:")
 IDLE = ("waiting for", "another beat")
 STANDBY = ("standing by", "standby")
 
-# Of the certificates by which other hosts know databases; a run of site.yml renews them in half of ten years.
+# Of the certificates by which other hosts know servers; a run of site.yml renews them in half of ten years.
 MEMBER_CERTIFICATE_SECONDS = 365 * 86400
 
 # Of a certificate's life, whatever its length. It is renewed at a third of it.

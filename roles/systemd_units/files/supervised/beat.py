@@ -109,6 +109,9 @@ class LeaderLock:
                 },
             )
         self.connection.connect()
+        if self.connection.ssl:
+            # Where read_timeout, an option of the socket, has no effect.
+            self.connection.connection.transport.sock.settimeout(self.patience.answer)
         return self.connection.default_channel
 
     def taken(self, channel: Any) -> bool:

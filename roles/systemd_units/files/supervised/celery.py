@@ -56,6 +56,16 @@ class Connection(kombu.Connection):
         type(self).away_since = None
         return connection
 
+    def _establish_connection(self) -> Any:
+        """Connect as kombu does; over TLS, no later answer has to come within the time for connecting.
+
+        py-amqp leaves that on the socket, and who waits longer for a confirmation would publish twice.
+        """
+        connection = super()._establish_connection()
+        if self.ssl:
+            connection.transport.sock.settimeout(None)
+        return connection
+
     def drain_events(self, **options: Any) -> Any:
         """Wait for an event as kombu does; keep the connection alive, and notice its loss, if it has a heartbeat."""
         if self.heartbeat:
