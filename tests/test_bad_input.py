@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from project import ROLES, ROOT, load_plugin, read_yaml
+from project import JOURNAL, ROLES, ROOT, load_plugin, read_yaml
 
 # Part of every secret below, so never to be seen in what is printed. Too short for a password.
 MARK = "hunter2-xyz"
@@ -93,6 +93,8 @@ class Case:
     playbook: str = "preflight.yml"
     # Where the play is started; with another folder than the project's, its ansible.cfg doesn't count.
     elsewhere: bool = False
+    # As of an ansible.cfg of the operator's own.
+    settings: dict[str, str] = field(default_factory=dict)
     # Text by path, beside the inventory.
     files: dict[str, str] = field(default_factory=dict)
     # Refused by something else than the variables' own role.
@@ -331,6 +333,20 @@ ACCEPTED = [
         database=THREE,
     ),
     Case("started in another folder", {}, elsewhere=True),
+    Case(
+        "started with settings of an operator's own",
+        {},
+        elsewhere=True,
+        settings={
+            "ANSIBLE_ANY_ERRORS_FATAL": "true",
+            "ANSIBLE_CACHE_PLUGIN": "jsonfile",
+            "ANSIBLE_CACHE_PLUGIN_CONNECTION": "facts",
+            "ANSIBLE_GATHERING": "smart",
+            "ANSIBLE_HASH_BEHAVIOUR": "merge",
+            "ANSIBLE_ROLES_PATH": "/nowhere",
+            "ANSIBLE_STRATEGY": "free",
+        },
+    ),
     Case(
         "a broker of somebody else on the same host",
         {
@@ -1315,6 +1331,18 @@ REFUSED = [
         files={"sitecustomize.py": "import ansible.release\n\nansible.release.__version__ = '2.14.18'\n"},
     ),
     Case(
+        "roles that don't know one another's variables",
+        {},
+        "private_role_vars is on, but these roles share variables; set private_role_vars = False in ansible.cfg, or",
+        settings={"ANSIBLE_PRIVATE_ROLE_VARS": "true"},
+        elsewhere=True,
+    ),
+    Case(
+        "another user than root",
+        {"ansible_facts": facts() | {"user_id": "oracle"}},
+        "The tasks on one would run as oracle, not as root; take become_user out of ansible.cfg, and ansible_become",
+    ),
+    Case(
         "clear text in front of everybody",
         {"systemd_units_web_address": "192.0.2.7", "django_app_served_over_tls": True},
         "Anybody who reaches 192.0.2.7 could pass clear text for TLS; list the proxies in front in systemd_units_web_",
@@ -1479,7 +1507,7 @@ def preflight(case: Case, folder: Path) -> tuple[int, str]:
     variables = {"ansible_facts": facts()} | case.variables
     options = [f"--limit={case.limit}"] if case.limit else []
     playbook = ROOT / "playbooks" / case.playbook
-    return play(playbook, inventory, variables, folder, *options, elsewhere=case.elsewhere)
+    return play(playbook, inventory, variables, folder, *options, elsewhere=case.elsewhere, settings=case.settings)
 
 
 def play(
@@ -1489,6 +1517,7 @@ def play(
     folder: Path,
     *options: str,
     elsewhere: bool = False,
+    settings: dict[str, str] | None = None,
 ) -> tuple[int, str]:
     """Run the playbook; return its exit code and all that it printed."""
     # JSON is YAML.
@@ -1511,7 +1540,8 @@ def play(
             "ANSIBLE_PIPELINING": "true",  # a quarter less time
             "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
         }
-        | ({} if elsewhere else {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}),
+        | ({} if elsewhere else {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")})
+        | (settings or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -1675,6 +1705,19 @@ def test_the_inventories_to_copy_are_taken(example: str, tmp_path: Path) -> None
     )
     assert play.returncode == 0, play.stdout
     assert "[WARNING]" not in play.stdout + play.stderr
+
+
+def test_no_argument_of_a_module_reaches_a_journal(tmp_path: Path) -> None:
+    """Some are secrets; the operator's own ansible.cfg, or none, counts in another folder than the project's."""
+    code, printed = preflight(Case("", {}, elsewhere=True, files=JOURNAL), tmp_path)
+    assert code == 0, printed
+    assert not (tmp_path / "journal.txt").exists()
+    plays = [play for path in ROOT.glob("playbooks/*.yml") for play in read_yaml(path) if "hosts" in play]
+    for play in plays:
+        own = play.get("vars", {}).get("ansible_no_target_syslog")
+        quiet = own or "vars/installation.yml" in play.get("vars_files", [])
+        # Without modules that run on a host.
+        assert quiet or play["hosts"] == "all:localhost", play["name"]
 
 
 def test_generated_passwords_are_private_and_not_shown(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_worker_that_is_no_longer_listed_is_stopped_and_goes(shop: Shop) -> No
     (shop.host.wanted / "units/shop-mail.service").unlink()
     second = shop.made()
     assert shop.host.activate(second)
-    assert ("disable", "--now", "shop-mail.service") in shop.called
+    assert ("--now", "disable", "shop-mail.service") in shop.called
     assert not (shop.root / "etc/systemd/system/shop-mail.service").exists()
     assert not shop.host.activate(second)
 

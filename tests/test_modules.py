@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from ansible.plugins.loader import lookup_loader  # type: ignore[import-untyped]  # ansible has no type hints
 
-from project import ROOT, load_plugin
+from project import JOURNAL, ROOT, load_plugin
 
 MANAGED_FILES = "roles/common/library/managed_files.py"
 APT_SUITES = "roles/debian_upgrade/library/apt_suites.py"
@@ -287,7 +287,7 @@ PLAYBOOK = """
           - path: "{{ out }}/keys"
             state: directory
             mode: "0700"
-            contents: {ONE: hunter1, TWO: "hunter2 {{ colour }}"}
+            contents: {ONE: hunter1, TWO: "hunter2 {{ colour }}", KEY: "one line\\nhunter3\\n"}
 """
 
 
@@ -306,7 +306,7 @@ class TestManagedFilesAction:
         return tmp_path
 
     @staticmethod
-    def run(play: Path, *options: str) -> tuple[int, str]:
+    def run(play: Path, *options: str, **environment: str) -> tuple[int, str]:
         roles = ROOT / "roles/common"
         program = Path(sys.executable).with_name("ansible-playbook")
         arguments = ["--inventory=localhost,", "--connection=local", f"--extra-vars=out={play}/out", "--diff", "-vvv"]
@@ -316,13 +316,23 @@ class TestManagedFilesAction:
             env=os.environ
             | {"ANSIBLE_LIBRARY": f"{roles}/library", "ANSIBLE_ACTION_PLUGINS": f"{roles}/action_plugins"}
             | {"ANSIBLE_LOCALHOST_WARNING": "false", "ANSIBLE_HOME": f"{play}/home"}
-            | {"ANSIBLE_PYTHON_INTERPRETER": sys.executable},
+            | {"ANSIBLE_PYTHON_INTERPRETER": sys.executable}
+            | environment,
             capture_output=True,
             text=True,
             check=False,
             timeout=120,
         )
         return result.returncode, result.stdout + result.stderr
+
+    def test_no_secret_reaches_the_journal_whatever_ansible_cfg_there_is(self, play: Path) -> None:
+        for path, text in JOURNAL.items():
+            (play / path).parent.mkdir(exist_ok=True)
+            (play / path).write_text(text)
+        code, said = self.run(play, PYTHONPATH=str(play), ANSIBLE_NO_TARGET_SYSLOG="false")
+        assert code == 0, said
+        assert "hunter" in (play / "out/keys/KEY").read_text()
+        assert not (play / "journal.txt").exists()
 
     def test_texts_come_from_templates_files_folders_and_dictionaries(self, play: Path) -> None:
         assert self.run(play, "--check")[0] == 0
@@ -340,6 +350,7 @@ class TestManagedFilesAction:
                 "code/b.py": ("b\n", 0o640),
                 "keys/ONE": ("hunter1", 0o600),
                 "keys/TWO": ("hunter2 blue", 0o600),
+                "keys/KEY": ("one line\nhunter3\n", 0o600),
             },
         )
         assert "colour = blue" in said

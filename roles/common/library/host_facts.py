@@ -374,6 +374,7 @@ def main() -> None:
                     "micro": sys.version_info.micro,
                 },
             },
+            "user_id": pwd.getpwuid(os.geteuid()).pw_name,
             "localhost_is_loopback": is_loopback("localhost"),
             "listeners": listeners(Path("/proc")),
             "all_ipv4_addresses": read_addresses(Path("/proc/net/fib_trie")),

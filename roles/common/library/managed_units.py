@@ -97,7 +97,7 @@ PROPERTIES = (
 def read_units(module: AnsibleModule, names: list[str]) -> dict[str, dict[str, str]]:
     """Return systemd's properties of each unit by its name."""
     _, out, _ = module.run_command(
-        ["systemctl", "show", "--timestamp=us+utc", f"--property={PROPERTIES}", *names], check_rc=True
+        ["systemctl", "--timestamp=us+utc", f"--property={PROPERTIES}", "show", *names], check_rc=True
     )
     blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in out.strip().split("\n\n")]
     return dict(zip(names, blocks, strict=True))
@@ -174,13 +174,13 @@ def outdated(patterns: list[str], seen: str, noted: str | None, moment: float | 
     return newer_file(patterns, moment) if moment is not None else None
 
 
-def systemctl(module: AnsibleModule, verb: str, *names: str) -> None:
+def systemctl(module: AnsibleModule, verb: str, *names: str, options: tuple[str, ...] = ()) -> None:
     """Run a verb; fail with the journal of the units that are not up."""
-    code, _, err = module.run_command(["systemctl", verb, *names])
+    code, _, err = module.run_command(["systemctl", *options, verb, *names])
     if code == 0:
         return
     report = []
-    for name in (name for name in names if not name.startswith("-")):
+    for name in names:
         _, lines, _ = module.run_command(["journalctl", "--no-pager", "--output=cat", "--lines=25", f"--unit={name}"])
         report += [f"Last lines of {name}:", *map(printable, lines.split("\n"))]
     module.fail_json(msg=f"systemctl {verb} {' '.join(names)} failed: {err.strip()}\n" + "\n".join(report))
@@ -250,11 +250,11 @@ def main() -> None:
     changed = bool(stop or enable or start or restart or reloads)
     if not module.check_mode:
         if stop:
-            systemctl(module, "disable", "--now", "--quiet", *stop)
+            systemctl(module, "disable", *stop, options=("--now", "--quiet"))
         if enable or start or restart:
             systemctl(module, "daemon-reload")
         if enable:
-            systemctl(module, "enable", "--quiet", *enable)
+            systemctl(module, "enable", *enable, options=("--quiet",))
         for name in wanted:
             if name in restart:
                 systemctl(module, "restart", name)

@@ -17,7 +17,7 @@ def ask(*arguments):
 
 
 given = json.load(sys.stdin)
-is_active = ["systemctl", "is-active", "--quiet", "rabbitmq-server"]
+is_active = ["systemctl", "--quiet", "is-active", "rabbitmq-server"]
 if given["begun"] and subprocess.run(is_active, check=False).returncode:
     print("[]")
     sys.exit()

@@ -460,7 +460,7 @@ class Host:
         for unit in sorted(known - set(units)):
             if (self.system / unit).exists():
                 # A worker that is no longer listed ends its tasks first.
-                self.systemctl("disable", "--now", unit)
+                self.systemctl("--now", "disable", unit)
                 changed |= remove(self.system / unit)
         self.dropins.mkdir(mode=0o755, exist_ok=True)
         dropin, text = self.dropins / "10-generation.conf", (folder / "10-generation.conf").read_bytes()
@@ -494,7 +494,7 @@ class Host:
         services = [unit for unit in units if unit.endswith(".service")]
         if not services:
             return True
-        shown = self.systemctl("show", "--property=EnvironmentFiles,Environment", *services)
+        shown = self.systemctl("--property=EnvironmentFiles,Environment", "show", *services)
         blocks = shown.strip().split("\n\n")
         for unit, block in zip(services, blocks, strict=True):
             runs_with = re.search(rb"(?m)^Environment=(RUNS_WITH=.*)$", units[unit])
@@ -624,7 +624,7 @@ class Host:
             units = sorted(path.name for path in (self.folder / old / "units").glob("*.service"))
             # The web process last, so that requests wait for as little as can be.
             units.sort(key=lambda unit: unit == f"{self.app}-web.service")
-            shown = self.systemctl("show", "--property=ActiveState", "--value", *units).split()
+            shown = self.systemctl("--property=ActiveState", "--value", "show", *units).split()
             running = [unit for unit, state in zip(units, shown, strict=True) if state == "active"]
             # Each ends what it is at with the old password. Requests wait at the socket; they start a web process,
             # which takes longer to load than the rest takes here.

@@ -39,7 +39,7 @@ if last.exists() and time.time() - last.stat().st_mtime < QUIET_SECONDS:
     sys.exit()
 
 # systemd knows how it ended, also where the journal keeps nothing.
-shown = lines_of("systemctl", "show", "--property=Result,ExecMainStatus,NRestarts,StatusText", unit)
+shown = lines_of("systemctl", "--property=Result,ExecMainStatus,NRestarts,StatusText", "show", unit)
 read = ["journalctl", "--quiet", "--no-pager", "--all", "--output=short-iso", f"--lines={LINES}", f"--unit={unit}"]
 report = [f"{unit} failed on {os.uname().nodename} ({', '.join(shown)}); its last lines:", *lines_of(*read)]
 print("\n".join(ERROR + line for line in report), flush=True)

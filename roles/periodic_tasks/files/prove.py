@@ -61,7 +61,7 @@ browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirec
 
 def unit_says(unit, *properties):
     """Return what systemd knows of the unit, by property."""
-    show = ["systemctl", "show", f"--property={','.join(properties)}", unit]
+    show = ["systemctl", f"--property={','.join(properties)}", "show", unit]
     lines = subprocess.run(show, capture_output=True, text=True, check=True).stdout.splitlines()
     return dict(line.split("=", 1) for line in lines)
 

@@ -151,7 +151,7 @@ def main() -> None:
     )
     states = {}
     for unit in UNITS:
-        _, out, _ = module.run_command(["systemctl", "show", "--value", "--property=UnitFileState,ActiveState", unit])
+        _, out, _ = module.run_command(["systemctl", "--value", "--property=UnitFileState,ActiveState", "show", unit])
         states[unit] = out.split()
     nodes = [path.name for path in DATA.glob("*@*") if path.is_dir() and not re.search("-plugins-expand$", path.name)]
     _, names, _ = module.run_command(["epmd", "-names"]) if module.get_bin_path("epmd") else (0, "", "")

@@ -22,7 +22,7 @@ def read_project(app: str, seconds: float) -> dict[str, Any]:
     if answer.code is None:
         # The process is systemd's child, not ours.
         if answer.pid:
-            run(["systemctl", "kill", "--signal=KILL", f"{app}-manage-{answer.pid}.service"], 2)
+            run(["systemctl", "--signal=KILL", "kill", f"{app}-manage-{answer.pid}.service"], 2)
         return {"error": f"no answer within {seconds:.0f} s"}
     try:
         facts: dict[str, Any] = json.loads(answer.out.strip().splitlines()[-1])

@@ -17,7 +17,7 @@ PROPERTIES = (
 
 def read_units(names: list[str]) -> list[dict[str, Any]]:
     """Return the units in the order given; an empty list if systemd doesn't answer."""
-    answer = run(["systemctl", "show", "--timestamp=unix", f"--property={PROPERTIES}", *names], 5)
+    answer = run(["systemctl", "--timestamp=unix", f"--property={PROPERTIES}", "show", *names], 5)
     blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in answer.out.strip().split("\n\n")]
     return [_unit(block) for block in blocks if "Id" in block]
 
