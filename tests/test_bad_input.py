@@ -510,7 +510,18 @@ REFUSED = [
     Case("capitals in the app's name", {"django_app_name": "Shop"}, "django_app_name must be made of small letters"),
     *[
         Case(f"app called {name}", {"django_app_name": name}, f"django_app_name can't be {name}, which names something")
-        for name in ("root", "systemd", "systemd-resolve", "ssh", "mail", "news", "backup", "multi-user", "user-1000")
+        for name in (
+            "root",
+            "systemd",
+            "systemd-resolve",
+            "ssh",
+            "mail",
+            "news",
+            "backup",
+            "multi-user",
+            "user-1000",
+            "build",
+        )
     ],
     Case(
         "what others have under the app's name",
@@ -1350,7 +1361,12 @@ REFUSED = [
     Case(
         "name of a proxy",
         {"systemd_units_web_proxies": ["proxy.example.org"]},
-        "systemd_units_web_proxies must list addresses or networks, for example 10.0.0.5 or 10.0.0.0/24.",
+        "systemd_units_web_proxies must list addresses or networks, for example 10.0.0.5 or 10.0.0.0/24, and not every",
+    ),
+    Case(
+        "everybody as a proxy",
+        {"systemd_units_web_address": "192.0.2.7", "systemd_units_web_proxies": ["0.0.0.0/0"]},
+        "systemd_units_web_proxies must list addresses or networks, for example 10.0.0.5 or 10.0.0.0/24, and not every",
     ),
     *[
         Case(f"proxy: {name}", PROXY | variables, sentence, proxy=("one",))

@@ -102,6 +102,12 @@ def test_no_condition_of_a_block_switches_off_what_must_always_run(path: Path) -
         assert not ("always" in task and "when" in task), f"{task.get('name')}: the condition holds for its always, too"
 
 
+@pytest.mark.parametrize("path", [*TASK_FILES, *PLAYBOOKS], ids=from_root)
+def test_facts_that_are_there_are_no_sign_that_they_were_read(path: Path) -> None:
+    """A cache of facts, if ansible.cfg has one, brings those of an earlier run."""
+    assert not re.search(r"ansible_facts[.\w]* is (not )?defined", path.read_text(encoding="utf-8"))
+
+
 BY_STEPS = ["app", "rollback", "restore", "rotate_secrets", "proof", "preflight", "uninstall", "move_beat"]
 
 

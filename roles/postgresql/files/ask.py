@@ -29,7 +29,9 @@ clusters = [line.split() for line in output("pg_lsclusters", "--no-header").spli
 answer: dict[str, object] = {}
 for version, name in [cluster[:2] for cluster in clusters if cluster[2] == port][:1]:
     folder = f"/etc/postgresql/{version}/{name}"
-    psql = ("runuser", "--user=postgres", "--", "psql", f"--port={port}", "--no-psqlrc", "--tuples-only", "--no-align")
+    # Root's environment may name another server, user or cluster.
+    psql = ["runuser", "--user=postgres", "--", "env", "--ignore-environment", "PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8"]
+    psql += ["psql", f"--port={port}", "--no-psqlrc", "--tuples-only", "--no-align"]
     said = output(*psql, f"--set=database={database}", f"--set=role={role}", text=QUERY)
     dropin = f"/etc/systemd/system/postgresql@{version}-{name}.service.d/10-address.conf"
     # Earlier versions wrote it there.
