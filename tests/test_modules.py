@@ -7,6 +7,7 @@ import hmac
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -333,6 +334,12 @@ class TestManagedFilesAction:
         assert code == 0, said
         assert "hunter" in (play / "out/keys/KEY").read_text()
         assert not (play / "journal.txt").exists()
+
+    def test_no_secret_is_printed_with_the_arguments_of_tasks(self, play: Path) -> None:
+        code, said = self.run(play, ANSIBLE_DISPLAY_ARGS_TO_STDOUT="true", ANSIBLE_DISPLAY_OK_HOSTS="false")
+        assert code == 0, said
+        assert f"{play}/out/keys" in said
+        assert not re.search("hunter[1-3]|colour = red", said)
 
     def test_texts_come_from_templates_files_folders_and_dictionaries(self, play: Path) -> None:
         assert self.run(play, "--check")[0] == 0

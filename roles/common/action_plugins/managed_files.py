@@ -22,6 +22,8 @@ class ActionModule(ActionBase):
         if not isinstance(arguments.get("files"), list):
             raise AnsibleActionFail("files must be a list")
         arguments["files"] = [one for file in arguments["files"] for one in self._expanded(dict(file), task_vars or {})]
+        # What Ansible prints of a task's arguments, if it is told to.
+        self._task.args = {"files": [one.get("path") for one in arguments["files"]]}
         # In the host's journal Ansible wouldn't mask a secret of more than one line.
         variables = (task_vars or {}) | {"ansible_no_target_syslog": True}
         answer: dict[str, Any] = self._execute_module(module_args=arguments, task_vars=variables)
