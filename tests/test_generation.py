@@ -371,3 +371,13 @@ def test_another_content_restarts_a_unit_whatever_the_clock_says(
     assert units.read_note("shop.socket", "2") == {}
     assert units.outdated(patterns, units.digest(patterns), None, time.time()) is None
     assert units.outdated(patterns, units.digest(patterns), None, 0) == str(settings)
+
+
+def test_a_start_under_a_wrong_clock_is_told_in_todays_time() -> None:
+    """After a boot with a clock that was ahead no file would be newer than the start."""
+    asked = {"ExecMainStartTimestamp": "Fri 2099-01-02 03:04:05 UTC", "ActiveEnterTimestampMonotonic": "0"}
+    moment = units.started_at(asked | {"ExecMainStartTimestampMonotonic": str(int((time.monotonic() - 60) * 1e6))})
+    assert moment == pytest.approx(time.time() - 60, abs=5)
+    # A socket has no process, and what never started has no moment.
+    assert units.started_at({"ActiveEnterTimestampMonotonic": str(int(time.monotonic() * 1e6))})
+    assert units.started_at(asked) is None

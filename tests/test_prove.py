@@ -188,9 +188,3 @@ def test_a_name_is_printed_without_what_a_terminal_obeys(name: str, printed: str
 def test_the_journal_of_a_unit_that_fails_to_start_is_printed_likewise() -> None:
     shown = managed_units.printable("\x1b[31merror\x1b[0m in \x1b]0;title\x07 \u202etfel")
     assert shown == "error in ?]0;title? ?tfel"
-
-
-def test_start_of_a_process_is_read_in_every_language() -> None:
-    # With setlocale Python expects the host's name of the day, and systemd writes the English one.
-    unit = {"ExecMainStartTimestamp": "Any 2026-11-27 05:01:39.772381 UTC"}
-    assert managed_units.started_at(unit) == 1795755699.772381

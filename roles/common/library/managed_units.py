@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import re
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -90,15 +90,13 @@ NOTES = Path("/run/managed-units")
 
 PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,MainPID,Environment,InvocationID,"
-    "ExecMainStartTimestamp,ActiveEnterTimestamp"
+    "ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic"
 )
 
 
 def read_units(module: AnsibleModule, names: list[str]) -> dict[str, dict[str, str]]:
     """Return systemd's properties of each unit by its name."""
-    _, out, _ = module.run_command(
-        ["systemctl", "--timestamp=us+utc", f"--property={PROPERTIES}", "show", *names], check_rc=True
-    )
+    _, out, _ = module.run_command(["systemctl", f"--property={PROPERTIES}", "show", *names], check_rc=True)
     blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in out.strip().split("\n\n")]
     return dict(zip(names, blocks, strict=True))
 
@@ -121,13 +119,13 @@ def runs_with_something_else(unit: dict[str, str], credentials: Path = Path("/ru
 
 
 def started_at(unit: dict[str, str]) -> float | None:
-    """Return the start of the unit's main process (or of the unit, if it has none) in seconds since 1970."""
-    text = unit.get("ExecMainStartTimestamp") or unit["ActiveEnterTimestamp"]
-    if not text:
-        return None
-    # Without the day of the week, which Python reads in the host's language.
-    moment = datetime.strptime(text.partition(" ")[2], "%Y-%m-%d %H:%M:%S.%f UTC")
-    return moment.replace(tzinfo=UTC).timestamp()
+    """Return the start of the unit's main process (or of the unit, if it has none) in seconds since 1970.
+
+    It is what today's clock calls that moment: at boot it may have been wrong.
+    """
+    names = ("ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+    microseconds = next((int(unit[name]) for name in names if int(unit.get(name) or 0)), 0)
+    return time.time() - time.monotonic() + microseconds / 1e6 if microseconds else None
 
 
 def newer_file(patterns: list[str], moment: float) -> str | None:
