@@ -66,3 +66,23 @@ def test_what_it_sees_is_left_to_it(program: Path, arguments: list[str]) -> None
     said = run(program, *arguments)
     assert "wouldn't see" not in said
     assert said.startswith(("There is no generation", "Run it as root"))
+
+
+def test_arguments_arrive_and_are_in_no_command_line(tmp_path: Path) -> None:
+    """Which journald adds to each line that the process sends it."""
+    (tmp_path / "manage.py").write_text(
+        "import sys\nimport beside\n"
+        "print(sys.argv, __name__, beside.found, open('/proc/self/cmdline').read().strip('\\0'), sep='|')"
+    )
+    (tmp_path / "beside.py").write_text("found = True")
+    files = ROOT / "roles/django_app/files"
+    code = "\n\n".join((files / f"{name}.py").read_text() for name in ("hide_arguments", "run_manage"))
+    done = subprocess.run(
+        [sys.executable, "-c", code, "createapplication", "--client-secret", "hunter2"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    arguments = "['manage.py', 'createapplication', '--client-secret', 'hunter2']"
+    assert done.stdout == f"{arguments}|__main__|True|manage.py createapplication\n"
