@@ -259,3 +259,19 @@ def test_admin_tells_that_the_broker_is_away(
 
     assert page.status_code == 200
     assert "The broker can&#x27;t be reached, nothing was run" in page.text
+
+
+@pytest.mark.parametrize(
+    "fields", [{"args": "[1"}, {"args": '"abc"'}, {"kwargs": "[1]"}, {"kwargs": '{"a": 1}'}]
+)
+def test_admin_tells_what_is_wrong_with_a_row(client: Client, user: User, fields: dict[str, str]) -> None:
+    schedule = IntervalSchedule.objects.create(every=1, period="days")
+    made = PeriodicTask(name="a task", task="tutorial.tasks.clear_tokens", interval=schedule, **fields)
+    PeriodicTask.objects.bulk_create([made])
+    client.force_login(user)
+    data = {"action": "run_tasks", "_selected_action": [PeriodicTask.objects.get().pk]}
+
+    page = client.post("/admin/django_celery_beat/periodictask/", data, follow=True)
+
+    assert page.status_code == 200
+    assert "A task can&#x27;t be run with the arguments of its row: " in page.text

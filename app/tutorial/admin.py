@@ -1,4 +1,4 @@
-"""The Admin's log-in, which is the site's; its page of periodic tasks, which says when the broker is away."""
+"""The Admin's log-in, which is the site's; its page of periodic tasks, which says what can't be run."""
 
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin, messages
@@ -19,10 +19,15 @@ class PeriodicTaskAdmin(BeatPeriodicTaskAdmin):
 
     @admin.action(description="Run selected tasks")
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
-        """Send the selected tasks to the broker, or tell that it can't be reached."""
+        """Send the selected tasks to the broker, or tell what keeps them from being run."""
         try:
             super().run_tasks(request, queryset)
         except OperationalError as error:
             self.message_user(
                 request, f"The broker can't be reached, nothing was run: {error}", messages.ERROR
+            )
+        except (TypeError, ValueError) as error:
+            # Arguments that are no JSON, or that the task doesn't take.
+            self.message_user(
+                request, f"A task can't be run with the arguments of its row: {error}", messages.ERROR
             )
