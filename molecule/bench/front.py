@@ -38,11 +38,11 @@ print(f"{{before:.0f}} {{size():.0f}}")
 """
 
 
-def rate(address: str, token: str) -> float:
+def rate(address: str, token: str, path: str = "/api/hello") -> float:
     """Return requests per second that wrk counts by 16 connections; one that isn't answered 200 ends the benchmark."""
     headers = (f"Host: {NAME}", f"Authorization: Bearer {token}", "X-Forwarded-Proto: https")
     given = " ".join(f"--header {shlex.quote(header)}" for header in headers)
-    said = on_host(HOST, f"wrk --threads 1 --connections 16 --duration {SECONDS}s {given} {address}/api/hello")
+    said = on_host(HOST, f"wrk --threads 1 --connections 16 --duration {SECONDS}s {given} {address}{path}")
     if "Non-2xx" in said or "Socket errors" in said:
         raise SystemExit(said)
     found = re.search(r"Requests/sec: *([0-9.]+)", said)
@@ -83,6 +83,14 @@ def main() -> None:
         ratios.append(through / without)
         print(f"| round {number + 1} | {without:.0f} | {through:.0f} | {ratios[-1]:.2f} |", flush=True)
     print(f"| median | | | **{statistics.median(ratios):.2f}** |")
+
+    page = on_host(HOST, f"curl --silent --insecure https://{NAME}/accounts/login/")
+    named = re.findall(r'"(/static/[^"]+[.][0-9a-f]{12}[.]css)"', page)[0]
+    plainly = re.sub(r"[.][0-9a-f]{12}[.]", ".", named)
+    print("\n| static file, requests per second | by its plain name | named by its content |\n| --- | --- | --- |")
+    for number in range(ROUNDS):
+        rates = [rate(f"https://{NAME}", token, path) for path in (plainly, named)]
+        print(f"| round {number + 1} | {rates[0]:.0f} | {rates[1]:.0f} |", flush=True)
 
     print("\n| nginx, MiB (proportional set size) | before | with 1,000 |\n| --- | --- | --- |")
     for what, sent in (("idle connections", ""), ("half requests", "POST /o/token/ HTTP/1.1\r\nHost: ")):

@@ -1,6 +1,7 @@
 """Look at the front door from this host: TLS, names, headers, limits, and what the app gets to know of the client."""
 
 import http.client
+import re
 import socket
 import ssl
 import subprocess
@@ -31,14 +32,14 @@ def connect(context: ssl.SSLContext, name: str = NAME) -> ssl.SSLSocket:
 
 
 def ask(context: ssl.SSLContext, method: str, path: str, name: str = NAME, **headers: str) -> http.client.HTTPResponse:
-    """Return the answer over https, its body read."""
+    """Return the answer over https, its body as `text`."""
     connection = http.client.HTTPSConnection(name)
     connection.sock = connect(context, name)
     connection.request(
         method, path, b"a=b" if method == "POST" else None, {k.replace("_", "-"): v for k, v in headers.items()}
     )
     answer = connection.getresponse()
-    answer.read()
+    answer.text = answer.read().decode(errors="replace")
     return answer
 
 
@@ -102,6 +103,18 @@ lines = subprocess.run(journal, capture_output=True, text=True, check=True).stdo
 assert lines.count('127.0.0.1 "GET /accounts/login/"') == 2, lines
 assert "192.0.2.66" not in lines
 assert "lies" not in lines
+
+# nginx asks for a file whose name follows from what it holds once, for anything else each time.
+page = ask(context, "GET", "/accounts/login/").text
+named = next(path for path in re.findall('"(/static/[^"]+)"', page) if re.search(r"[.][0-9a-f]{12}[.]", path))
+plainly = re.sub(r"[.][0-9a-f]{12}[.]", ".", named)
+files = {ask(context, "GET", f"{path}?{number}").text for path in (named, plainly) for number in range(3)}
+assert len(files) == 1
+assert len(files.pop()) > 100
+assert ask(context, "GET", named, If_None_Match="x", Range="bytes=0-9").status == 206
+asked = subprocess.run([*journal[:-2], journal[-1]], capture_output=True, text=True, check=True).stdout
+assert asked.count(f'"GET {named}"') == 1, asked
+assert asked.count(f'"GET {plainly}"') == 3, asked
 
 answers = [ask(context, "POST", "/accounts/login/") for _ in range(60)]
 refused = [answer for answer in answers if answer.status == 429]
