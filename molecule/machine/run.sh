@@ -18,16 +18,21 @@ esac
 packages=(e2fsprogs)
 case $architecture in
     amd64) packages+=(qemu-system-x86); emulator=(qemu-system-x86_64 -cpu max); console=ttyS0 ;;
-    arm64) packages+=(qemu-system-arm qemu-user-static); emulator=(qemu-system-aarch64 -machine virt -cpu max,pauth-impdef=on); console=ttyAMA0 ;;
+    arm64) packages+=(qemu-system-arm qemu-user-static arch-test binfmt-support); emulator=(qemu-system-aarch64 -machine virt -cpu max,pauth-impdef=on); console=ttyAMA0 ;;
     *) echo "MACHINE_ARCHITECTURE must be amd64 or arm64." >&2; exit 1 ;;
 esac
 
 mkdir -p "$folder"
 [ -e "$key" ] || ssh-keygen -q -t ed25519 -N '' -C test-hosts -f "$key"
-dpkg-query --show "${packages[@]}" >/dev/null 2>&1 || {
+dpkg --status "${packages[@]}" >/dev/null 2>&1 || {
     [ "$(id -u)" = 0 ] || { echo "Install ${packages[*]}, or run this as root." >&2; exit 1; }
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends "${packages[@]}" </dev/null
 }
+# Where systemd is at work the packages did it themselves.
+if [ "$architecture" = arm64 ] && ! arch-test arm64 >/dev/null; then
+    mountpoint --quiet /proc/sys/fs/binfmt_misc || mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
+    update-binfmts --enable qemu-aarch64
+fi
 
 # A minbase system has no hosts file, without which RabbitMQ doesn't find localhost, and no DHCP client.
 disk=$folder/$debian-$architecture.img
