@@ -45,9 +45,10 @@ for root in ROOTS:
                     lines.append(describe(path))
                 except FileNotFoundError:
                     continue
-for unit in output("systemctl", "list-unit-files", "--no-legend", "--no-pager"):
+for unit in output("systemctl", "--no-legend", "--no-pager", "list-unit-files"):
     lines.append("unit file " + " ".join(unit.split()[:2]))
-for unit in output("systemctl", "list-units", "--all", "--plain", "--no-legend", "--no-pager", "--state=failed,active"):
+states = ("--all", "--state=failed,active")
+for unit in output("systemctl", "--plain", "--no-legend", "--no-pager", *states, "list-units"):
     fields = unit.split()
     kind = fields[0].rpartition(".")[2]
     if kind in ("service", "socket", "timer", "target") and not fields[0].startswith(("user", "session")):
