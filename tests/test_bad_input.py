@@ -1563,7 +1563,7 @@ def play(
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     return result.returncode, result.stdout
 
@@ -1696,7 +1696,7 @@ def test_a_run_without_hosts_is_no_success(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert play.returncode != 0
     assert sentence in play.stdout + play.stderr
@@ -1717,7 +1717,7 @@ def test_the_inventories_to_copy_are_taken(example: str, tmp_path: Path) -> None
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert play.returncode == 0, play.stdout
     assert "[WARNING]" not in play.stdout + play.stderr
