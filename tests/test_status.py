@@ -516,3 +516,9 @@ def test_what_patronictl_says_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     read = databases.read_databases(["10.0.0.1", "10.0.0.2", "10.0.0.3"], 5)
     assert (read["primary"], read["away"], read["copies"]) == ("10.0.0.1", ["10.0.0.3"], 1)
     assert [member["address"] for member in read["members"]] == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+
+
+def test_programs_take_options_as_they_always_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSIXLY_CORRECT", "1")
+    commands = load_plugin("roles/monitoring/files/status/commands.py")
+    assert commands.run(["getopt", "-o", "l", "--", "name", "-l"], 5).out == " -l -- 'name'\n"

@@ -29,6 +29,8 @@ def run(command: list[str], seconds: float, stdin: str = "") -> Answer:
             text=True,
             errors="replace",
             start_new_session=True,
+            # With it Debian's rabbitmqctl, among others, takes options for operands.
+            env={name: value for name, value in os.environ.items() if name != "POSIXLY_CORRECT"},
         )
     except OSError as error:
         return Answer(None, "", f"{command[0]}: {error.strerror}", 0)
