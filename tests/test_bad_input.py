@@ -1523,12 +1523,20 @@ def preflight(case: Case, folder: Path) -> tuple[int, str]:
     variables = {"ansible_facts": facts()} | case.variables
     options = [f"--limit={case.limit}"] if case.limit else []
     playbook = ROOT / "playbooks" / case.playbook
-    return play(playbook, inventory, variables, folder, *options, elsewhere=case.elsewhere, settings=case.settings)
+    hosts_file = in_json(inventory, folder)
+    return play(playbook, hosts_file, variables, folder, *options, elsewhere=case.elsewhere, settings=case.settings)
+
+
+def in_json(inventory: dict[str, Any], folder: Path) -> Path:
+    """Write the inventory; return its file. JSON is YAML."""
+    path = folder / "hosts.yml"
+    path.write_text(json.dumps(inventory), encoding="utf-8")
+    return path
 
 
 def play(
     playbook: Path,
-    inventory: dict[str, Any],
+    inventory: Path,
     variables: dict[str, Any],
     folder: Path,
     *options: str,
@@ -1536,13 +1544,11 @@ def play(
     settings: dict[str, str] | None = None,
 ) -> tuple[int, str]:
     """Run the playbook; return its exit code and all that it printed."""
-    # JSON is YAML.
-    (folder / "hosts.yml").write_text(json.dumps(inventory), encoding="utf-8")
     (folder / "variables.yml").write_text(json.dumps(variables), encoding="utf-8")
     result = subprocess.run(
         [
             Path(sys.executable).with_name("ansible-playbook"),
-            f"--inventory={folder / 'hosts.yml'}",
+            f"--inventory={inventory}",
             f"--extra-vars=@{folder / 'variables.yml'}",
             *options,
             playbook,
@@ -1682,45 +1688,23 @@ NO_APP = "broker: {hosts: {one: }}"
 def test_a_run_without_hosts_is_no_success(
     inventory: str, playbook: str, limit: str, sentence: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "hosts.yml").write_text(inventory, encoding="utf-8")
-    play = subprocess.run(
-        [
-            Path(sys.executable).with_name("ansible-playbook"),
-            f"--inventory={tmp_path / 'hosts.yml'}",
-            *([f"--limit={limit}"] if limit else []),
-            ROOT / playbook,
-        ],
-        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(tmp_path)}
-        | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert play.returncode != 0
-    assert sentence in play.stdout + play.stderr
+    hosts_file = tmp_path / "hosts.yml"
+    hosts_file.write_text(inventory, encoding="utf-8")
+    options = [f"--limit={limit}"] if limit else []
+    code, printed = play(ROOT / playbook, hosts_file, {}, tmp_path, *options)
+    assert code != 0
+    assert sentence in printed
 
 
 @pytest.mark.parametrize("example", ["cluster", "ha"])
 def test_the_inventories_to_copy_are_taken(example: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "inventory" / example, tmp_path / "inventory")
     addresses = [f"10.0.0.{number}" for number in range(10, 23)]
-    connection = {"ansible_connection": "local", "ansible_become": False}
-    variables = connection | {"ansible_facts": facts(version="13") | {"all_ipv4_addresses": addresses}}
-    options = [f"--inventory={tmp_path / 'inventory/hosts.yml'}", f"--extra-vars={json.dumps(variables)}"]
-    play = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), *options, ROOT / "playbooks/preflight.yml"],
-        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(tmp_path)}
-        | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert play.returncode == 0, play.stdout
-    assert "[WARNING]" not in play.stdout + play.stderr
+    variables = LOCAL | {"ansible_facts": facts(version="13") | {"all_ipv4_addresses": addresses}}
+    hosts_file = tmp_path / "inventory/hosts.yml"
+    code, printed = play(ROOT / "playbooks/preflight.yml", hosts_file, variables, tmp_path)
+    assert code == 0, printed
+    assert "[WARNING]" not in printed
 
 
 def test_no_argument_of_a_module_reaches_a_journal(tmp_path: Path) -> None:
@@ -1780,7 +1764,9 @@ def test_bad_input_is_refused_by_its_role_in_one_sentence(role: str, cases: list
     app = {"web": {"hosts": hosts}, "worker": {"hosts": names}, "beat": {"hosts": names}}
     inventory = {"all": {"vars": LOCAL}, "broker": {"children": {"app": None}}, "app": {"children": app}}
     variables = {"ansible_facts": facts(), "role": role, "__installation_hosts": ["{{ inventory_hostname }}"]}
-    code, printed = play(ROOT / "tests/role_preflight.yml", inventory, variables, tmp_path, "--forks=2")
+    code, printed = play(
+        ROOT / "tests/role_preflight.yml", in_json(inventory, tmp_path), variables, tmp_path, "--forks=2"
+    )
     assert code != 0, printed
     said = {int(row): json.loads(text)["msg"] for row, text in FATAL.findall(printed)}
     wrong = [(case.id, said.get(row)) for row, case in enumerate(cases) if case.sentence not in said.get(row, "")]
