@@ -94,7 +94,7 @@ def new_member(authority: Pair, address: str, now: datetime, service: str = "pos
         names.append(x509.DNSName(service))
     # What pg_ident.conf maps to the roles of replication.
     builder = _builder(f"{service}-member", authority[1].subject, key, now)
-    # Likewise.
+    # Python 3.13 wants it said.
     issued_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority[0].public_key())
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
     builder = builder.add_extension(issued_by, False)
