@@ -59,6 +59,13 @@ def tls(*options: str) -> str:
     return subprocess.run(command, input="", capture_output=True, text=True, check=False).stdout
 
 
+def journal(*identifiers: str) -> str:
+    """Return the lines of the last minute that have one of these identifiers."""
+    command = ["journalctl", "--no-pager", "--output=cat", "--since=-1min"]
+    command += [f"--identifier={identifier}" for identifier in identifiers]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 context = authority()
 for name in (NAME, "id.example.org"):
     assert ask(context, "GET", "/healthz", name).status == 200, name
@@ -91,15 +98,7 @@ assert answer.headers["Strict-Transport-Security"] == "max-age=3600"
 # What a client says of itself reaches neither the app nor the log.
 lies = {"X_Forwarded_For": "192.0.2.66", "Forwarded": "for=192.0.2.66;proto=http", "X_Forwarded_Proto": "http"}
 assert ask(context, "GET", "/accounts/login/?lies=1", **lies).status == 200
-journal = [
-    "journalctl",
-    "--no-pager",
-    "--output=cat",
-    "--since=-1min",
-    "--identifier=nginx",
-    "--identifier=tutorial-requests",
-]
-lines = subprocess.run(journal, capture_output=True, text=True, check=True).stdout
+lines = journal("nginx", "tutorial-requests")
 assert lines.count('127.0.0.1 "GET /accounts/login/"') == 2, lines
 assert "192.0.2.66" not in lines
 assert "lies" not in lines
@@ -112,7 +111,7 @@ files = {ask(context, "GET", f"{path}?{number}").text for path in (named, plainl
 assert len(files) == 1
 assert len(files.pop()) > 100
 assert ask(context, "GET", named, If_None_Match="x", Range="bytes=0-9").status == 206
-asked = subprocess.run([*journal[:-2], journal[-1]], capture_output=True, text=True, check=True).stdout
+asked = journal("tutorial-requests")
 assert asked.count(f'"GET {named}"') == 1, asked
 assert asked.count(f'"GET {plainly}"') == 3, asked
 
