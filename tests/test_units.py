@@ -63,6 +63,7 @@ def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         text=True,
     )
     (folder / "etc/systemd/system/rabbitmq-server.service").write_text(RABBITMQ)
+    (folder / "etc/systemd/system/epmd.socket").write_text("[Socket]\nListenStream=4369\n")
     (folder / "etc/systemd/system/nginx.service").write_text(NGINX)
     (folder / "etc/systemd/system/certbot.service").write_text(CERTBOT)
     return folder
@@ -202,5 +203,15 @@ def test_no_unit_needs_a_path_that_debian_lacks_on_another_architecture(root: Pa
     assert len(seen) == 3
 
 
-def test_the_web_sockets_address_may_come_late(root: Path) -> None:
+def test_a_sockets_address_may_come_late(root: Path) -> None:
     assert settings(root, "tutorial-web.socket")["FreeBind"] == "yes"
+    epmd = settings(root, "epmd.socket")
+    assert epmd["ListenStream"].startswith("127.0.0.1:") or epmd["FreeBind"] == "yes"
+
+
+def test_nothing_goes_before_what_the_broker_is_to_read(root: Path) -> None:
+    names = re.findall(r"(?m)^([A-Z_]+)=", (root / "etc/rabbitmq-managed/rabbitmq-env.conf").read_text())
+    dropin = (root / "etc/systemd/system/rabbitmq-server.service.d/10-hardening.conf").read_text()
+    unset = " ".join(re.findall(r"(?m)^UnsetEnvironment=(.*)", dropin)).split()
+    assert names
+    assert {f"RABBITMQ_{name}" for name in names} <= set(unset)
