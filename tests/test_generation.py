@@ -1,5 +1,6 @@
 """Generations on a host, in a folder that stands for it; systemd alone is a stand-in."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -279,6 +280,36 @@ def test_a_second_operator_is_refused_by_the_name_of_the_first(shop: Shop) -> No
     shop.host.begin(colleague | {"alive": ["7:8"]})
     generation.remove(shop.host.lock)
     shop.host.begin(bob)
+
+
+@pytest.mark.parametrize("lock", ["opt/shop/releases/.lock", "var/lib/shop/.migrating"], ids=["build", "migration"])
+def test_a_build_or_migration_of_hours_keeps_a_second_operator_away(shop: Shop, lock: str) -> None:
+    bob = {"name": "bob@other", "controller": "other", "process": "5:6", "alive": ["5:6"]}
+    shop.host.begin(ME)
+    (shop.root / lock).parent.mkdir(parents=True, exist_ok=True)
+    with (shop.root / lock).open("w") as work, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(generation, "PATIENCE", 0)
+        fcntl.flock(work, fcntl.LOCK_EX)
+        with pytest.raises(generation.RefusedError, match="ann@desk"):
+            shop.host.begin(bob)
+        # What the same controller's killed run has left is waited for by what comes next.
+        shop.host.begin(ME | {"process": "7:8", "alive": ["7:8"]})
+        fcntl.flock(work, fcntl.LOCK_UN)
+        shop.host.begin(bob)
+
+
+def test_a_run_that_lost_the_host_to_another_one_ends(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    bob = {"name": "bob@other", "controller": "other", "process": "5:6", "alive": ["5:6"]}
+    shop.host.begin(ME)
+    shop.host.touch(ME)
+    monkeypatch.setattr(generation, "PATIENCE", 0)
+    shop.host.begin(bob)
+    with pytest.raises(generation.RefusedError, match="bob@other deploys to this host meanwhile"):
+        shop.host.touch(ME)
+    shop.host.touch(bob)
+    generation.remove(shop.host.lock)
+    with pytest.raises(generation.RefusedError, match="Somebody else may have deployed"):
+        shop.host.touch(ME)
 
 
 def test_an_installation_without_generations_is_one_that_can_come_back(shop: Shop) -> None:

@@ -5,13 +5,17 @@ Standard input: JSON. Without `unknown` the answer tells which applied migration
 answer, given to the release that knows them, reverses them; with `plan` it only tells whether that can be done.
 """
 
+import fcntl
 import json
+import os
 import sys
 
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 given = json.load(sys.stdin)
+# As prepare_database.py does: what a killed run began is finished first.
+fcntl.flock(os.open(f"{os.environ['STATE_DIRECTORY']}/.migrating", os.O_CREAT | os.O_WRONLY, 0o600), fcntl.LOCK_EX)
 executor = MigrationExecutor(connection)
 loader = executor.loader
 applied = set(executor.recorder.applied_migrations())

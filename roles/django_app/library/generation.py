@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -47,8 +48,9 @@ options:
     choices: [begun, present, passwords, active, good, restored]
     required: true
   by:
-    description: Who deploys, as the lookup C(deployer) tells. For V(begun).
+    description: Who deploys, as the lookup C(deployer) tells. Another one than has reserved the host is refused.
     type: dict
+    required: true
   id:
     description: The generation.
     type: str
@@ -67,7 +69,7 @@ author: the maintainers of this project
 
 EXAMPLES = r"""
 - name: Make a generation of what was written
-  generation: {app: shop, state: present}
+  generation: {app: shop, state: present, by: "{{ lookup('deployer') }}"}
   register: shop_generation
 """
 
@@ -189,7 +191,7 @@ class Host:
         self.folder, self.wanted = self.etc / "generations", self.etc / "wanted"
         self.system = root / "etc/systemd/system"
         self.dropins = self.system / f"{app}-.service.d"
-        self.proc = root / "proc"
+        self.proc, self.state = root / "proc", root / "var/lib" / app
         self.lock = root / "run" / f"{app}-deployment.json"
         self.old_library = root / "usr/local/lib" / app
 
@@ -355,28 +357,57 @@ class Host:
 
     def reserve(self, by: dict) -> None:
         """Note who deploys, unless somebody else does."""
-        try:
-            other = json.loads(self.lock.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
-            other = None
-        if other and (other["controller"], other["process"]) != (by["controller"], by["process"]):
+        other = self._deployer()
+        if other and not self._is(other, by):
             gone = other["controller"] == by["controller"] and other["process"] not in by["alive"]
             age = time.clock_gettime(time.CLOCK_BOOTTIME) - other["boot_seconds"]
-            if not gone and 0 <= age < PATIENCE:
+            if not gone and age >= 0 and (age < PATIENCE or self.at_work()):
                 raise RefusedError(
                     f"{other['name']} deploys to this host, and began a step {age / 60:.0f} minutes ago. Wait until "
                     f"that run has ended; if it was killed, remove {self.lock} on the host and run the playbook again."
                 )
+        self._note_deployer(by)
+
+    def touch(self, by: dict) -> None:
+        """Note that the run which has reserved the host goes on; stop it if it hasn't got the host any more."""
+        other = self._deployer()
+        if not other or not self._is(other, by):
+            raise RefusedError(
+                f"{other['name'] + ' deploys' if other else 'Somebody else may have deployed'} to this host meanwhile, "
+                f"because {self.lock} went or this run took too long for a step; run the playbook again."
+            )
+        self._note_deployer(by)
+
+    def at_work(self) -> bool:
+        """Tell whether a build or a migration is at work, which holds its lock as long."""
+        for path in (self.opt / "releases/.lock", self.state / ".migrating"):
+            try:
+                # The second one's folder is the service user's.
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            except OSError:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            finally:
+                os.close(descriptor)
+        return False
+
+    def _deployer(self) -> dict | None:
+        try:
+            found: dict = json.loads(self.lock.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        return found
+
+    def _is(self, other: dict, by: dict) -> bool:
+        return (other["controller"], other["process"]) == (by["controller"], by["process"])
+
+    def _note_deployer(self, by: dict) -> None:
         seconds = time.clock_gettime(time.CLOCK_BOOTTIME)
         mine = {key: by[key] for key in ("name", "controller", "process")} | {"boot_seconds": seconds}
         write(self.lock, json.dumps(mine).encode(), 0o600)
-
-    def touch(self) -> None:
-        """Note that the run which has reserved the host goes on."""
-        if self.lock.exists():
-            mine = json.loads(self.lock.read_text(encoding="utf-8"))
-            mine["boot_seconds"] = time.clock_gettime(time.CLOCK_BOOTTIME)
-            write(self.lock, json.dumps(mine).encode(), 0o600)
 
     def adopt(self) -> bool:
         """Make a generation of what an installation runs that had none before; return whether there was one."""
@@ -658,7 +689,7 @@ def main() -> None:
                 "required": True,
                 "choices": ["begun", "present", "passwords", "active", "good", "restored"],
             },
-            "by": {"type": "dict"},
+            "by": {"type": "dict", "required": True},
             "id": {"type": "str", "default": ""},
             "lasting": {"type": "list", "elements": "str", "default": []},
             "kept": {"type": "int", "default": 3},
@@ -674,19 +705,20 @@ def main() -> None:
             pass
         elif given["state"] == "begun":
             changed = host.begin(given["by"])
+        elif given["state"] != "restored" or host.lock.exists():
+            host.touch(given["by"])
+        if module.check_mode:
+            pass
         elif given["state"] == "present":
-            host.touch()
             name, changed = host.present()
         elif given["state"] == "passwords":
-            host.touch()
             changed = host.change_passwords(name, given["lasting"])
         elif given["state"] == "active":
-            host.touch()
             changed = host.activate(name)
         elif given["state"] == "good":
             changed = host.succeed(name, given["kept"]) if name else False
             remove(host.lock)
-        else:
+        elif given["state"] == "restored":
             changed = host.fail(name)
             remove(host.lock)
     except RefusedError as error:

@@ -61,7 +61,10 @@ class LookupModule(LookupBase):
         process = started(parent) if (PROC / parent / "stat").exists() else parent
         name = f"{getpass.getuser()}@{socket.gethostname()}"
         boot = PROC / "sys/kernel/random/boot_id"
+        # Containers of one name on one machine don't see each other's processes.
+        space = PROC / "self/ns/pid"
         controller = f"{name} {boot.read_text(encoding='utf-8') if boot.exists() else ''}"
+        controller += os.readlink(space) if space.is_symlink() else ""
         return [
             {
                 "name": name,
