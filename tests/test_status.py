@@ -147,6 +147,15 @@ def test_a_queue_may_wait_but_not_pile_up_or_be_alone(count: int, consumers: int
     assert [problem[0] for problem in told(broker=BROKER | {"queues": queues})] == ([level] if level else [])
 
 
+def test_a_row_with_a_queue_that_nobody_reads_may_get_another_one() -> None:
+    queues = [{"name": name, "messages": 3, "consumers": 0} for name in ("sweeping", "old")]
+    rows = [task(name="lost", queue="old"), task(name="sweep", queue="sweeping")]
+    found = list(problems.find_problems(facts(broker=BROKER | {"queues": queues}, tasks=rows), SETTINGS))
+    others = [problem.what.split()[6] for problem in found if "give lost another queue in the Admin" in problem.do]
+    assert others == ["old"]
+    assert len(found) == 2
+
+
 def test_all_workers_are_named_by_what_is_to_be_done() -> None:
     settings = SETTINGS | {"workers": ["shop-worker.service", "shop-mail.service"]}
     alone = [{"name": "sweeping", "messages": 0, "consumers": 0}]

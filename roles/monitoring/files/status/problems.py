@@ -272,12 +272,18 @@ def _queues(facts: dict[str, Any], settings: dict[str, Any]) -> Iterator[Problem
     where = "where it runs" if len(workers) == 1 else "where they run"
     restart = f"sudo systemctl restart {' '.join(workers)}, {where}"
     look = f"sudo journalctl --lines=30 --unit={' --unit='.join(workers)}, {where}"
-    ours = {*broker.get("app_queues", []), *(task["queue"] for task in facts.get("tasks") or [] if task["enabled"])}
+    known = broker.get("app_queues", [])
+    rows: dict[str, list[str]] = {}
+    for task in facts.get("tasks") or []:
+        if task["enabled"]:
+            rows.setdefault(task["queue"], []).append(task["name"])
     for queue in broker.get("queues") or []:
         name, count = queue["name"], queue["messages"]
-        if not queue["consumers"] and name in ours:
+        if not queue["consumers"] and (name in known or name in rows):
             what = f"nobody takes messages from the queue {name} ({count} wait)"
-            yield Problem(CRITICAL, what, MEANING["worker"], restart)
+            # What an older release, or somebody in the Admin, called it.
+            other = f"; or give {', '.join(rows.get(name, []))} another queue in the Admin under Periodic tasks"
+            yield Problem(CRITICAL, what, MEANING["worker"], restart + (other if name not in known else ""))
         elif count > QUEUE_WARNING:
             level = CRITICAL if count > QUEUE_CRITICAL else WARNING
             what = f"{count} messages wait in the queue {name}"
