@@ -1226,3 +1226,25 @@ def test_what_was_changed_of_a_broker_is_use(changed: dict[str, Any], password: 
         return int("authenticate_user" in arguments and arguments[-1] != password), "", ""
 
     assert broker_use.what_it_serves(rabbitmqctl, set()) == (found, False)
+
+
+def test_whoever_wrote_units_or_programs_of_a_broker_uses_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system, programs = tmp_path / "system", tmp_path / "sbin"
+    monkeypatch.setattr(broker_use, "SYSTEM", system)
+    monkeypatch.setattr(broker_use, "PROGRAMS", programs)
+    for folder in (system / "rabbitmq-server.service.d", system / "epmd.socket.d", programs):
+        folder.mkdir(parents=True)
+    for path in (system / "rabbitmq-server.service.d/10-hardening.conf", programs / "rabbitmqctl"):
+        path.write_text(f"{broker_use.OURS}: changes here are overwritten.\n")
+    assert broker_use.foreign_files() == []
+    theirs = [
+        programs / "rabbitmq-queues",
+        system / "epmd.socket.d/port.conf",
+        system / "rabbitmq-server.service",
+        system / "rabbitmq-server.service.d/50-shop.conf",
+    ]
+    for path in theirs:
+        path.write_text("[Service]\nLimitNOFILE=20000\n")
+    # Masked.
+    (system / "epmd.socket").symlink_to("/dev/null")
+    assert broker_use.foreign_files() == sorted(str(path) for path in [*theirs, system / "epmd.socket"])

@@ -72,6 +72,8 @@ before:
 CONFIGURATION = Path("/etc/rabbitmq")
 MANAGED = Path("/etc/rabbitmq-managed")
 DATA = Path("/var/lib/rabbitmq/mnesia")
+SYSTEM = Path("/etc/systemd/system")
+PROGRAMS = Path("/usr/local/sbin")
 UNITS = ("rabbitmq-server.service", "epmd.socket")
 WRAPPERS = ("rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins", "rabbitmq-queues")
 OURS = "# Written by Ansible (role rabbitmq)"
@@ -91,9 +93,11 @@ def says_something(path: Path) -> bool:
 
 def foreign_files() -> list[str]:
     """Return the files beside the package's folder by which somebody configured it."""
-    dropins = [path for unit in UNITS for path in Path("/etc/systemd/system").glob(f"{unit}.d/*.conf")]
-    programs = [path for name in WRAPPERS if (path := Path("/usr/local/sbin") / name).exists()]
+    dropins = [path for unit in UNITS for path in SYSTEM.glob(f"{unit}.d/*.conf")]
+    programs = [path for name in WRAPPERS if (path := PROGRAMS / name).exists()]
     found = [path for path in [*dropins, *programs] if OURS not in path.read_text(encoding="utf-8", errors="replace")]
+    # By `systemctl edit --full`, or `systemctl mask`; these roles write no whole unit.
+    found += [path for unit in UNITS if os.path.lexists(path := SYSTEM / unit)]
     return [str(path) for path in sorted(found)]
 
 
