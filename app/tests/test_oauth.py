@@ -91,6 +91,23 @@ def test_client_credentials_open_the_resource(client: Client, machine: Applicati
     assert hello(client, response.json()["access_token"]).content == b"Hello, OAuth2!"
 
 
+def test_client_that_was_removed_meanwhile_gets_no_consent(
+    client: Client, application: Application, user: User
+) -> None:
+    client.force_login(user)
+    query = {"response_type": "code", "client_id": "an-id", "redirect_uri": REDIRECT_URI}
+    query |= {"code_challenge": CHALLENGE, "code_challenge_method": "S256"}
+    form = client.get("/o/authorize/", query).context["form"].initial
+    application.delete()
+
+    page = client.post(
+        "/o/authorize/", {name: value for name, value in form.items() if value} | {"allow": "x"}
+    )
+
+    assert page.status_code == 400
+    assert "Invalid client_id" in page.content.decode()
+
+
 def test_wrong_client_secret_is_refused(client: Client, machine: Application) -> None:
     response = client.post(
         "/o/token/", {"grant_type": "client_credentials", "client_id": "an-id", "client_secret": "wrong"}

@@ -12,9 +12,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from oauth2_provider.exceptions import FatalClientError
 from oauth2_provider.forms import AllowForm
-from oauth2_provider.models import AbstractApplication
+from oauth2_provider.models import AbstractApplication, get_application_model
 from oauth2_provider.views import AuthorizationView as ToolkitAuthorizationView
+from oauthlib.oauth2 import InvalidClientIdError
 
 from tutorial import audit
 
@@ -71,8 +73,13 @@ class AuthorizationView(ToolkitAuthorizationView):
 
     def form_valid(self, form: AllowForm) -> HttpResponse:
         """Note what the user has decided, and send the user back."""
-        response: HttpResponse = super().form_valid(form)
         given = form.cleaned_data
+        if not get_application_model().objects.filter(client_id=given["client_id"]).exists():
+            # Removed since the page was made; the toolkit fails at it.
+            error = FatalClientError(InvalidClientIdError())
+            refusal: HttpResponse = self.error_response(error, None)
+            return refusal
+        response: HttpResponse = super().form_valid(form)
         event = "consent" if given["allow"] else "consent refused"
         audit.record(event, self.request.user, client=given["client_id"], scope=given["scope"])
         return response
