@@ -9,7 +9,7 @@ import pytest
 from celery import current_app
 from django.contrib.auth.models import User
 from django.test import Client
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 from oauth2_provider.models import Application
 
 from .conftest import Run
@@ -114,7 +114,7 @@ def test_stylesheets_are_served_by_hand(client: Client, user: User, page: str) -
 COLLECTED = """
 import django; django.setup()
 from django.test import Client
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 from oauth2_provider.models import Application
 from django.templatetags.static import static
 browser = Client(headers={"Host": "localhost"})
@@ -186,7 +186,7 @@ SETTINGS = {"DJANGO_SETTINGS_MODULE": "tutorial.settings"}
 HEALTH = """
 import django; django.setup()
 from django.test import Client
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 from oauth2_provider.models import Application
 response = Client(headers={"Host": "localhost"}).get("/healthz")
 print(response.status_code, response.text)
@@ -262,7 +262,8 @@ def test_admin_tells_that_the_broker_is_away(
 
 
 @pytest.mark.parametrize(
-    "fields", [{"args": "[1"}, {"args": '"abc"'}, {"kwargs": "[1]"}, {"kwargs": '{"a": 1}'}]
+    "fields",
+    [{"args": "[1"}, {"args": '"abc"'}, {"args": "[" * 100_000}, {"kwargs": "[1]"}, {"kwargs": '{"a": 1}'}],
 )
 def test_admin_tells_what_is_wrong_with_a_row(client: Client, user: User, fields: dict[str, str]) -> None:
     schedule = IntervalSchedule.objects.create(every=1, period="days")
@@ -275,3 +276,37 @@ def test_admin_tells_what_is_wrong_with_a_row(client: Client, user: User, fields
 
     assert page.status_code == 200
     assert "A task can&#x27;t be run with the arguments of its row: " in page.text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("minute", "5,"),
+        ("hour", "*/"),
+        ("day_of_month", "-5"),
+        ("month_of_year", "-"),
+        ("day_of_week", "7"),
+        ("day_of_week", "0-7"),
+        ("minute", "61"),
+        ("hour", "noon"),
+    ],
+)
+def test_admin_refuses_a_crontab_that_celery_cannot_read(
+    client: Client, user: User, field: str, value: str
+) -> None:
+    client.force_login(user)
+    names = ("minute", "hour", "day_of_week", "day_of_month", "month_of_year")
+    data = dict.fromkeys(names, "*") | {"timezone": "UTC", field: value}
+    data |= {f"periodictask_set-{count}_FORMS": "0" for count in ("TOTAL", "INITIAL", "MIN_NUM", "MAX_NUM")}
+
+    page = client.post("/admin/django_celery_beat/crontabschedule/add/", data)
+
+    assert page.status_code == 200
+    assert "Please correct the error" in page.text
+    assert not CrontabSchedule.objects.exists()
+    # One that came by another way can be seen, and corrected.
+    made = CrontabSchedule.objects.create(**{field: value})
+    assert client.get("/admin/django_celery_beat/crontabschedule/").status_code == 200
+    good = data | {field: "1"}
+    client.post(f"/admin/django_celery_beat/crontabschedule/{made.pk}/change/", good)
+    assert getattr(CrontabSchedule.objects.get(), field) == "1"
