@@ -120,6 +120,8 @@ def test_a_task_without_a_good_run_is_late_after_three_intervals_and_a_minute(la
         {"tasks": [task(succeeded=None, interval=86400.0)]},
         {"tasks": [task(succeeded=None, enabled=False)]},
         {"tasks": [task(succeeded=None, running=NOW - 300)]},
+        {"tasks": [task(succeeded=None, since=NOW - 30)]},
+        {"tasks": [task(succeeded=NOW - 86400, since=NOW + 86400)]},
     ],
 )
 def test_a_run_that_this_host_cannot_know_of_is_not_missed(other: dict[str, Any]) -> None:

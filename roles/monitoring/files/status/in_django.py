@@ -75,7 +75,8 @@ def periodic_tasks() -> list[dict[str, Any]]:
     found = []
     for pk, name, task, enabled in manager.order_by("name").values_list("pk", "name", "task", "enabled"):
         facts = {"name": name, "task": task, "enabled": enabled, "registered": task in current_app.tasks}
-        facts |= {"queue": None, "schedule": "?", "interval": None, "sent": None, "next": None, "unreadable": None}
+        facts |= {"queue": None, "schedule": "?", "interval": None, "sent": None, "next": None, "since": None}
+        facts["unreadable"] = None
         try:
             facts |= schedule(manager.get(pk=pk))
         except Error:
@@ -87,7 +88,7 @@ def periodic_tasks() -> list[dict[str, Any]]:
 
 
 def schedule(row: Any) -> dict[str, Any]:
-    """Return when a periodic task ran and will run, and why beat can't run it, if it can't."""
+    """Return when a periodic task ran and will run, since when it is as it is, and why beat can't run it, if so."""
     interval = row.interval and row.interval.schedule.run_every.total_seconds()
     following = None
     if row.enabled and not interval:
@@ -96,12 +97,14 @@ def schedule(row: Any) -> dict[str, Any]:
     sent = row.last_run_at
     if sent and timezone.is_naive(sent):
         sent = sent.replace(tzinfo=UTC)  # as beat writes and reads it, even with USE_TZ=False
+    since = [moment for moment in (seconds(row.date_changed), seconds(row.start_time)) if moment]
     return {
         "queue": row.queue,
         "schedule": str(getattr(row.crontab, "human_readable", "") or row.scheduler),
         "interval": interval or None,
         "sent": seconds(sent),
         "next": following,
+        "since": max(since, default=None),
         "unreadable": (problem_of_row(row) or None) if row.enabled else None,
     }
 

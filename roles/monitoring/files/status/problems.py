@@ -342,8 +342,8 @@ def seconds_late(task: dict[str, Any], facts: dict[str, Any], settings: dict[str
         return None  # told already: one of the two is down
     if task.get("running") and facts["at"] - task["running"] < VERY_LATE_SECONDS:
         return None  # a long run is no missing one
-    # A change of the schedule is seen within seconds; an enabled one starts its life then.
-    waited: float = facts["at"] - max([*starts, task.get("succeeded") or 0])
+    # A row that is new, was edited or has a time to start begins to count then.
+    waited: float = facts["at"] - max([*starts, task.get("succeeded") or 0, task.get("since") or 0])
     return waited if waited > 3 * interval + LATE_SECONDS else None
 
 
