@@ -62,7 +62,7 @@ interrupted: setup ## runs of the playbook that are killed at many points
 upgrade: setup ## hosts that the first release provisioned become hosts of today's, with a day's work afterwards
 	molecule/shared/test.sh upgrade
 
-debian-upgrade: setup ## hosts become Debian 13 in place: by the playbook, cut off half-way, and mended after an upgrade by hand
+debian-upgrade: setup ## hosts become Debian 13 in place: by the playbook, cut off half-way, and repaired after an upgrade by hand
 	molecule/shared/test.sh debian_upgrade
 
 cluster: setup ## one installation on three hosts, with PostgreSQL; what its operators do
@@ -106,7 +106,7 @@ packages:
 
 lock := uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock'
 
-lock: setup ## make the lock files anew from the *.in files
+lock: setup ## make the lock files again from the *.in files
 	cd app && $(lock) requirements.in --output-file requirements.txt
 	cd app && $(lock) requirements-dev.in --output-file requirements-dev.txt
 	$(lock) requirements.in --output-file requirements.txt

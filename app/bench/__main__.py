@@ -35,7 +35,7 @@ class Engine:
         raise NotImplementedError
 
     def create(self, name: str, copy_of: str | None = None) -> None:
-        """Make a database anew, empty or a copy."""
+        """Make a new database, empty or a copy."""
         raise NotImplementedError
 
     def run(self, name: str, *arguments: str) -> Result:

@@ -246,10 +246,10 @@ def test_two_at_once_delete_each_row_once(
 ) -> None:
     caplog.set_level(logging.INFO, logger=logger.name)
     old = timezone.now() - 2 * LIFE
-    heirs = [Family(None, old, source=150 + i) for i in range(50)]
+    orphans = [Family(None, old, source=150 + i) for i in range(50)]
     build(
         [Family(old, old, refresh=True)] * 50
-        + heirs
+        + orphans
         + [Family(refresh=True)] * 50
         + [Family(refresh=True, revoked=old)] * 50,
         [old] * 50,

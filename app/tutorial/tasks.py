@@ -1,6 +1,6 @@
 """The maintenance chores that the schedule in the database refers to.
 
-Each may be run again after a crash, and is acknowledged late therefore (CELERY_TASK_ACKS_LATE). The settings
+Each may be run again after a crash, so it is acknowledged late (CELERY_TASK_ACKS_LATE). The settings
 send all tasks in this module to the queue of which one worker takes at a time.
 """
 

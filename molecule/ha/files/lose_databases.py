@@ -194,5 +194,5 @@ if __name__ == "__main__":
     shell(MAKE_CLIENT.format(**CLIENT))
     for chosen in sys.argv[1:] or FAULTS:
         print(measure(chosen), flush=True)
-    # For whoever comes next.
+    # For the next one who asks.
     wait("all hosts are reached", reachable)

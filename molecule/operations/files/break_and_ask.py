@@ -1,6 +1,6 @@
-"""Break something, ask for the status until it says what is wanted, mend it, and ask until all is well again.
+"""Break something, ask for the status until it says what is wanted, fix it, and ask until all is well again.
 
-Standard input: JSON with break and mend (shell), code (the exit code wanted), lines (patterns of lines wanted, the
+Standard input: JSON with break and fix (shell), code (the exit code wanted), lines (patterns of lines wanted, the
 first for the first line of all) and quiet (whether all units must stay active meanwhile). Prints how long it took.
 """
 
@@ -54,6 +54,6 @@ try:
     if given.get("quiet"):
         shell("systemctl --quiet is-active tutorial-web tutorial-worker tutorial-beat rabbitmq-server")
 finally:
-    shell(given["mend"])
-mended = ask_until(60, 0, ["^OK "])
-print(f"told after {noticed:.0f} s, well again after {mended:.0f} s")
+    shell(given["fix"])
+fixed = ask_until(60, 0, ["^OK "])
+print(f"told after {noticed:.0f} s, well again after {fixed:.0f} s")

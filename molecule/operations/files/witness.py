@@ -1,4 +1,4 @@
-"""What a restore has to bring back; run by manage.py shell. Standard input: `issue`, `write SECONDS` or `read`."""
+"""What has to be there after a restore; run by manage.py shell. Standard input: `issue`, `write SECONDS` or `read`."""
 
 import json
 import secrets

@@ -14,7 +14,7 @@ ITERATIONS = 4096
 def scram_sha_256(password: str, salt: bytes | None = None) -> str:
     """Return the verifier of the password, which lets the server check it and nobody log in.
 
-    The salt is drawn anew unless it is given. Of other than ASCII characters the bytes count as they are: PostgreSQL's
+    The salt is a new one unless it is given. Of other than ASCII characters the bytes count as they are: PostgreSQL's
     clients normalize them first (SASLprep), which changes some. Source: RFC 5803 and PostgreSQL's scram-common.c.
 
     Raises:

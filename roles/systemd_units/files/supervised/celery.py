@@ -87,7 +87,7 @@ class Health(bootsteps.StartStopStep):
     requires = (Tasks,)
 
     def __init__(self, consumer: Any, **options: Any) -> None:
-        """Start with no message in hand."""
+        """Start with no message delivered."""
         self.timer: Any = None
         self.progress: tuple[int, frozenset[str]] = (0, frozenset())
         self.progressed = time.monotonic()
@@ -111,7 +111,7 @@ class Health(bootsteps.StartStopStep):
             systemd.notify("WATCHDOG=1", status(consumer))
 
     def stuck(self) -> bool:
-        """Tell whether messages are in hand but none was started or finished for longer than any of them may take."""
+        """Tell whether messages were delivered but none was started or ended for longer than any of them may take."""
         requests = list(state.reserved_requests)
         progress = (sum(state.total_count.values()), frozenset(request.id for request in requests))
         if not requests or progress != self.progress:
@@ -123,7 +123,7 @@ class Health(bootsteps.StartStopStep):
         waited = time.monotonic() - self.progressed
         if waited <= max(limits) + GRACE_SECONDS:
             return False
-        logger.error("No task was started or finished for %d s although %d are in hand", waited, len(requests))
+        logger.error("No task was started or finished for %d s although %d were delivered", waited, len(requests))
         return True
 
 
