@@ -165,6 +165,55 @@ LOGGING = {
     assert list(logging["loggers"]) == ["shop"]
 
 
+STREAM = {"class": "logging.StreamHandler"}
+FILE = {"class": "logging.FileHandler", "filename": "/var/log/shop.log"}
+OFF = {"debug": {"()": "django.utils.log.RequireDebugTrue"}}
+
+
+@pytest.mark.parametrize(
+    "logging",
+    [
+        # As of pretix: a console and a file for a logger, and for the root logger that hears it as well.
+        {
+            "handlers": {"console": STREAM, "file": FILE},
+            "loggers": {
+                "": {"handlers": ["file", "console"], "level": "INFO"},
+                "shop": {"handlers": ["file"]},
+            },
+        },
+        {
+            "handlers": {"console": STREAM, "file": FILE},
+            "loggers": {"shop": {"handlers": ["file", "console"], "propagate": False}},
+        },
+        # The console is for development, the file for a server.
+        {"filters": OFF, "handlers": {"console": STREAM | {"filters": ["debug"]}}, "root": {"handlers": ["console"]}},
+        {
+            "filters": OFF,
+            "handlers": {"console": STREAM | {"filters": ["debug"]}, "file": FILE},
+            "root": {"handlers": ["console", "file"]},
+        },
+        # All in one file, errors in another.
+        {"handlers": {"errors": FILE | {"level": "ERROR"}, "all": FILE}, "root": {"handlers": ["errors", "all"]}},
+        {"handlers": {"console": STREAM | {"level": 50}, "file": FILE}, "root": {"handlers": ["console", "file"]}},
+        {"handlers": {"file": FILE, "rich": {"class": "rich.logging.RichHandler"}}, "root": {"handlers": ["rich"]}},
+        {"handlers": {"file": FILE}, "loggers": {"shop": {"handlers": ["file"]}}},
+    ],
+)
+def test_the_journal_gets_each_line_once(logging: dict[str, Any], tmp_path: Path) -> None:
+    config = loaded(tmp_path, f"LOGGING = {logging | {'version': 1}}")[0]["LOGGING"]
+    code = (
+        "import logging.config, sys, types, django\n"
+        "from django.conf import settings\n"
+        "settings.configure(DEBUG=False)\n"
+        "sys.modules['rich'] = sys.modules['rich.logging'] = rich = types.ModuleType('rich')\n"
+        "rich.logging, rich.RichHandler = rich, logging.StreamHandler\n"
+        f"logging.config.dictConfig({config})\n"
+        "logging.getLogger('shop').error('a line')"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
+    assert printed.count("a line") == 1, printed
+
+
 def test_what_cant_be_loaded_is_told_in_one_sentence(tmp_path: Path) -> None:
     words = loaded(tmp_path, 'import os\nKEY = os.environ["STRIPE_KEY"]\n')
     assert "settings.py, line 2): KeyError: 'STRIPE_KEY'; set what they need in django_app_environment, or" in words

@@ -6,6 +6,7 @@ must be nowhere in the settings any more, by the setting that had them.
 """
 
 import importlib
+import logging
 import os
 import ssl
 import sys
@@ -99,26 +100,52 @@ def database(url: str, theirs: dict[str, Any]) -> dict[str, Any]:
     return {"ENGINE": f"django.db.backends.{engine}"} | base | ours | {"OPTIONS": options}
 
 
+def writes_all_of(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell whether a handler of logging writes each record that the other one does."""
+    levels = [logging.getLevelNamesMapping().get(str(of.get("level")), of.get("level") or 0) for of in (one, other)]
+    return levels[0] <= levels[1] and all(name in other.get("filters", []) for name in one.get("filters", []))
+
+
 def logging_to_journal(theirs: dict[str, Any], level: str) -> dict[str, Any]:
-    """Return the project's logging, of which the journal gets all that ends in the root logger or in a file."""
+    """Return the project's logging, of which the journal gets all that ends in the root logger or in a file, once."""
     config = {"version": 1, "disable_existing_loggers": False} | theirs
     handlers = {name: dict(handler) for name, handler in config.get("handlers", {}).items()}
-    for handler in handlers.values():
+    loggers = {name: dict(logger) for name, logger in config.get("loggers", {}).items() if name}
+    root = {"level": level, "handlers": []} | (config.get("root") or config.get("loggers", {}).get("") or {})
+    files = []
+    for name, handler in handlers.items():
         # Nothing else than the folder for state can be written to.
         if "filename" in handler and not Path(handler["filename"]).is_relative_to(STATE):
             common = {key: handler[key] for key in ("level", "formatter", "filters") if key in handler}
-            handler.clear()
-            handler |= common | {"class": "logging.StreamHandler"}
-    root = {"level": level, "handlers": []} | (config.get("root") or config.get("loggers", {}).get("") or {})
-    heard = any("Stream" in str(handlers.get(name, {}).get("class")) for name in root["handlers"])
-    if heard and handlers == config["handlers"]:
-        return theirs
-    if not heard:
+            handlers[name] = common | {"class": "logging.StreamHandler"}
+            files.append(name)
+    # A handler for development is silent here.
+    silent = [name for name, of in config.get("filters", {}).items() if "RequireDebugTrue" in str(of.get("()"))]
+    heard = [
+        name
+        for name, handler in handlers.items()
+        if any(word in str(handler.get("class")) for word in ("Stream", "Rich", "Journal"))
+        and not any(filtered in silent for filtered in handler.get("filters", []))
+    ]
+    if not any(name in heard for name in root["handlers"]):
         handlers["journal"] = {"class": "logging.StreamHandler", "formatter": "journal"}
+        heard.append("journal")
         root["handlers"] = [*root["handlers"], "journal"]
         line = {"format": "[%(levelname)s/%(processName)s] %(name)s: %(message)s"}
         config["formatters"] = config.get("formatters", {}) | {"journal": line}
-    loggers = {name: logger for name, logger in config.get("loggers", {}).items() if name}
+    elif not files:
+        return theirs
+    for logger in (root, *loggers.values()):
+        own = logger.get("handlers", [])
+        further = root["handlers"] if logger is not root and logger.get("propagate", True) else []
+        written = [handlers[name] for name in [*own, *further] if name in heard and name not in files]
+        written += [handlers[name] for name in further if name in files]
+        twice = []
+        for name in (name for name in own if name in files):
+            rest = [handlers[other] for other in own if other in files and other not in (name, *twice)]
+            if any(writes_all_of(other, handlers[name]) for other in written + rest):
+                twice.append(name)
+        logger["handlers"] = [name for name in own if name not in twice]
     return config | {"handlers": handlers, "root": root, "loggers": loggers}
 
 
