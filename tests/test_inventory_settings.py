@@ -220,6 +220,25 @@ def test_what_cant_be_loaded_is_told_in_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in words
 
 
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ('import os\nKEY = os.environ["STRIPE_KEY"]\n', "packaged/settings.py, line 2): KeyError: 'STRIPE_KEY'"),
+        ("\nfrom django.utils.version import gone\n", "packaged/settings.py, line 2): ImportError"),
+        ("import broken\n", "packaged/settings.py, line 1): NameError"),
+    ],
+)
+def test_the_place_in_an_installed_project_is_told(code: str, said: str, tmp_path: Path) -> None:
+    packages = tmp_path / ".venv/lib/python3.13/site-packages"
+    (packages / "packaged").mkdir(parents=True)
+    (packages / "packaged/settings.py").write_text(code, encoding="utf-8")
+    (packages / "broken.py").write_text("nonsense\n", encoding="utf-8")
+    path = f"{FILES}:{packages}"
+    words = loaded(tmp_path, "", PROJECT_SETTINGS_MODULE="packaged.settings", PYTHONPATH=path)
+    assert said in words
+    assert words.count("\n") == 1
+
+
 def test_options_of_another_database_are_left_out(tmp_path: Path) -> None:
     # As dj_database_url.config(ssl_require=True) makes them.
     required = 'DATABASES["default"]["OPTIONS"] = {"sslmode": "require", "timeout": 7}'

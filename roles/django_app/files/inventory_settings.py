@@ -58,7 +58,10 @@ def load(name: str) -> dict[str, Any]:
     except Exception as error:  # whatever a project's own code may raise
         frames = traceback.extract_tb(error.__traceback__)
         project = [frame for frame in frames if Path(frame.filename).is_relative_to(RELEASE)]
-        last = [frame for frame in project or frames if "/.venv/" not in frame.filename][-1]
+        # Some projects are installed as a package.
+        package = f"/site-packages/{name.partition('.')[0]}/"
+        own = [frame for frame in project if "/.venv/" not in frame.filename or package in frame.filename]
+        last = (own or project or frames)[-1]
         where = f"{last.filename}, line {last.lineno}"
         if "configurations" in sys.modules:
             sys.exit(
