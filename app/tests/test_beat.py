@@ -378,6 +378,16 @@ class TestClockThatWasSetBack:
             scheduler.schedule["future"].last_run_at
         ) <= timedelta(hours=1)
 
+    def test_first_edit_is_noticed(self, engine: str, start: Start) -> None:
+        row("old", last_run_at=timezone.now())
+        PeriodicTasks.objects.update(last_update=timezone.now() + timedelta(days=2))
+        scheduler = start()
+        run(scheduler)
+
+        row("new")
+
+        assert run(scheduler) == ["new"]
+
     def test_it_is_noticed_while_beat_runs(
         self, engine: str, start: Start, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -23,6 +23,7 @@ from celery.signals import before_task_publish
 from celery.utils.imports import load_extension_class_names
 from django.conf import settings
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, close_old_connections
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 from kombu.utils.imports import symbol_by_name
 
@@ -294,8 +295,10 @@ class Scheduler:
     def read_again(self) -> None:
         """Read the schedule and what ran last from the database, whatever was known of them."""
         # django-celery-beat takes the first time of a change that it sees for a beginning: without one, the first
-        # edit of a schedule that was empty would count for nothing.
-        if self.Changes.last_change() is None:
+        # edit of a schedule that was empty would count for nothing; so would one that is made before the last one, seen
+        # from a clock that was set back.
+        last = self.Changes.last_change()
+        if last is None or last > timezone.now():
             self.Changes.update_changed()
         self._dirty.clear()
         self.overtaken.clear()
