@@ -108,6 +108,15 @@ def test_client_that_was_removed_meanwhile_gets_no_consent(
     assert "Invalid client_id" in page.content.decode()
 
 
+def test_incomplete_consent_is_asked_for_again(client: Client, application: Application, user: User) -> None:
+    client.force_login(user)
+
+    page = client.post("/o/authorize/?prompt=none", {"allow": "Authorize"})
+
+    assert page.status_code == 200
+    assert "This field is required." in page.content.decode()
+
+
 def test_wrong_client_secret_is_refused(client: Client, machine: Application) -> None:
     response = client.post(
         "/o/token/", {"grant_type": "client_credentials", "client_id": "an-id", "client_secret": "wrong"}

@@ -63,7 +63,8 @@ class AuthorizationView(ToolkitAuthorizationView):
 
     def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:  # noqa: ANN401  # Django's
         """Show the page, or tell a client that doesn't want one that the user has to be asked."""
-        if "error" not in context and self._is_silent():
+        # A form that comes back incomplete has no answer for the client.
+        if "error" not in context and self._is_silent() and self.request.method != "POST":
             asked = {"error": "consent_required", "state": self.oauth2_data["state"]}
             answer = urlencode({name: value for name, value in asked.items() if value})
             uri = self.oauth2_data["redirect_uri"]
