@@ -3,49 +3,49 @@
 import base64
 import os
 import random
+import re
 import traceback
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote_from_bytes
 
+import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 from oauth2_provider.models import Application, DeviceGrant
 
 from .conftest import both_engines_for_real
 from .test_oauth import CHALLENGE, REDIRECT_URI, SECRET, VERIFIER
+from .test_openid import FIRST, Keys, keys
 
+__all__ = ["keys"]  # a fixture
 pytestmark = both_engines_for_real
-REQUESTS = int(os.environ.get("FUZZING_REQUESTS", "1500"))
+REQUESTS = int(os.environ.get("FUZZING_REQUESTS", "2500"))
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+
+
+def routes(patterns: list[URLPattern | URLResolver], before: str = "/") -> Iterator[str]:
+    """Every URL of the project, with {} for what is variable in it."""
+    for pattern in patterns:
+        route = before + re.sub(r"[\^$\\?]", "", re.sub(r"\(\?P<.*?\)|<.*?>", "{}", str(pattern.pattern)))
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, route)
+        else:
+            yield route
+
+
 PATHS = [
-    "/",
-    "/healthz",
-    "/api/hello",
-    "/accounts/login/",
-    "/authorize/",
-    "/.well-known/oauth-authorization-server",
-    "/.well-known/oauth-protected-resource",
-    "/o/authorize/",
-    "/o/token/",
-    "/o/revoke_token/",
-    "/o/introspect/",
-    "/o/device-authorization/",
-    "/o/device/",
+    *sorted({path for path in routes(get_resolver().url_patterns) if not path.startswith("/admin/")}),
     "/o/device-confirm/an-id/ABCDEFGH",
     "/o/device-grant-status/an-id/ABCDEFGH",
-    "/o/applications/",
-    "/o/applications/register/",
-    "/o/applications/{}/",
-    "/o/applications/{}/update/",
-    "/o/authorized_tokens/{}/delete/",
-    "/o/userinfo/",
-    "/o/logout/",
-    "/o/register/",
-    "/o/.well-known/{}",
+    # The others are Django's own, for its staff.
     "/admin/oauth2_provider/application/{}/change/",
     "/admin/auth/user/",
+    "/admin/django_celery_beat/crontabschedule/add/",
+    "/admin/django_celery_beat/periodictask/add/",
 ]
 # What each parameter should be, so that requests get past the first check.
 PLAUSIBLE: dict[str, list[Any]] = {
@@ -179,27 +179,53 @@ def form(chance: random.Random) -> bytes:
     return b"&".join(pairs)
 
 
+def fields_of(page: str) -> dict[str, str]:
+    """The fields of a page's forms, as they would be sent."""
+    tags = re.findall(r"<(?:input|select|textarea|button)\b[^>]*>", page)
+    pairs = [(re.search(r'\bname="([^"]*)"', tag), re.search(r'\bvalue="([^"]*)"', tag)) for tag in tags]
+    return {name[1]: value[1] if value else "x" for name, value in pairs if name}
+
+
+def filled(chance: random.Random, fields: dict[str, str]) -> bytes:
+    """A page's form with all of its fields, a few of them crafted."""
+    crafted = chance.choice([0.02, 0.2, 0.6])
+    return b"&".join(
+        quoted(name.encode())
+        + b"="
+        + quoted(chance.choice(CRAFTED) if chance.random() < crafted else value.encode())
+        for name, value in fields.items()
+    )
+
+
 def quoted(value: bytes) -> bytes:
     return quote_from_bytes(value).encode()
 
 
-def send(client: Client, chance: random.Random) -> tuple[Any, dict[str, Any]]:
-    """Send one request; return the response, and what makes it again."""
-    path = chance.choice(PATHS).replace("{}", "%s")
-    if "%s" in path:
-        path = path.replace("%s", quoted(chance.choice([*CRAFTED, b"1"])).decode())
+def send(
+    client: Client, chance: random.Random, forms: dict[str, dict[str, str]]
+) -> tuple[Any, dict[str, Any]]:
+    """Send one request; return the response, and what makes it again. Forms that come are filled later."""
+    route = chance.choice(PATHS)
+    path = route.replace("{}", quoted(chance.choice([*CRAFTED, b"1"])).decode())
     what: dict[str, Any] = {"REQUEST_METHOD": chance.choice(METHODS + ["GET", "POST"] * 6)}
     what["QUERY_STRING"] = form(chance).decode("latin-1") if chance.random() < 0.6 else ""
     for name in chance.sample(sorted(HEADERS), chance.choice([0, 0, 1, 2])):
         what[name] = chance.choice(HEADERS[name]).decode("latin-1")
     body = form(chance) if chance.random() < 0.8 else chance.choice(CRAFTED)
+    if (known := forms.get(route)) and chance.random() < 0.5:
+        what["REQUEST_METHOD"], body = "POST", filled(chance, known)
     type_ = TYPES[0] if chance.random() < 0.8 else chance.choice(TYPES)
     method = what.pop("REQUEST_METHOD")
     response = client.generic(method, path, body, content_type=type_, **what)
+    if response.get("Content-Type", "").startswith("text/html") and (found := fields_of(response.text)):
+        forms[route] = found
     return response, {"method": method, "path": path, "body": body, "type": type_, **what}
 
 
-def test_nothing_that_is_sent_is_the_servers_error(engine: str) -> None:
+@pytest.mark.parametrize("openid", [False, True], ids=["oauth", "openid"])
+def test_nothing_that_is_sent_is_the_servers_error(engine: str, openid: bool, keys: Keys) -> None:
+    if openid:
+        keys(FIRST)
     seed = os.environ.get("FUZZING_SEED") or str(random.SystemRandom().getrandbits(32))
     print(f"FUZZING_SEED={seed}")  # shown if it fails
     chance = random.Random(seed)  # noqa: S311  # not for secrets
@@ -215,6 +241,7 @@ def test_nothing_that_is_sent_is_the_servers_error(engine: str) -> None:
             user=user,
         )
     found: dict[str, dict[str, Any]] = {}
+    forms: dict[str, dict[str, str]] = {}
     for number in range(REQUESTS):
         if number % 100 == 0:
             DeviceGrant.objects.all().delete()
@@ -226,9 +253,11 @@ def test_nothing_that_is_sent_is_the_servers_error(engine: str) -> None:
                 expires=timezone.now() + timedelta(hours=1),
             )
             client = Client(raise_request_exception=False)
-            if number % 200 == 0:
-                client.force_login(user)
-        response, request = send(client, chance)
+        # Pages that are asked for end sessions and lock users out.
+        if number % 200 < 100 and number % 10 == 0:
+            User.objects.update(is_active=True)
+            client.force_login(user)
+        response, request = send(client, chance, forms)
         if response.status_code >= 500:
             _, error, trace = response.exc_info
             frames = traceback.extract_tb(trace)
