@@ -221,6 +221,15 @@ def test_old_releases_go_and_the_previous_one_stays(shop: Shop) -> None:
     assert shop.host.releases() == ["three", "four", "two"]
 
 
+def test_a_release_keeps_the_names_of_its_modules(shop: Shop) -> None:
+    shop.host.succeed(shop.deployed(release="one"), 3, {"django_app_settings_module": "shop.settings"})
+    name = shop.deployed(release="two")
+    assert shop.host.succeed(name, 3, {"django_app_settings_module": "shop.config"})
+    assert not shop.host.succeed(name, 3, {"django_app_settings_module": "shop.config"})
+    found = {release: layout["django_app_settings_module"] for release, layout in shop.host.layouts().items()}
+    assert found == {"one": "shop.settings", "two": "shop.config"}
+
+
 def test_a_generation_stays_while_a_process_may_read_from_it(shop: Shop) -> None:
     first = shop.deployed()
     process = shop.root / "proc/17/environ"

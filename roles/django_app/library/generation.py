@@ -60,6 +60,10 @@ options:
     type: list
     elements: str
     default: []
+  layout:
+    description: What of the inventory belongs to the code of O(id), such as names of modules, by variable. For V(good).
+    type: dict
+    default: {}
   kept:
     description: How many releases and generations stay. For V(good).
     type: int
@@ -96,6 +100,10 @@ releases:
   returned: always
   type: list
   elements: str
+layouts:
+  description: What O(layout) was when a release was last seen to work, by release.
+  returned: always
+  type: dict
 new_admin_password:
   description: Whether the administrator's password in C(wanted) is another one than the last that was given.
   returned: always
@@ -240,6 +248,11 @@ class Host:
         """Return the complete releases, the last used one last."""
         complete = {path.parent.name for path in (self.opt / "releases").glob("*/.complete")}
         return [*sorted(complete - set(self._used())), *(name for name in self._used() if name in complete)]
+
+    def layouts(self) -> dict[str, dict]:
+        """Return the layout of each complete release that has worked."""
+        files = {name: self.opt / "releases" / name / ".layout.json" for name in self.releases()}
+        return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items() if file.exists()}
 
     def _used(self) -> list[str]:
         try:
@@ -540,11 +553,14 @@ class Host:
             raise RefusedError(f"systemctl {' '.join(arguments)} failed: {done.stderr.strip()}")
         return done.stdout
 
-    def succeed(self, name: str, kept: int) -> bool:
+    def succeed(self, name: str, kept: int, layout: dict | None = None) -> bool:
         """Note that a generation works, drop what is no longer needed; return whether that changed something."""
         changed = self.note(name, state="good")
         changed |= link(self.folder / "good", name)
         release = self.record(name)["release"]
+        if layout and layout != self.layouts().get(release):
+            write(self.opt / "releases" / release / ".layout.json", json.dumps(layout).encode(), 0o644)
+            changed = True
         used = [one for one in self._used() if one != release] + [release]
         if used != self._used():
             write(self.folder / "used.json", json.dumps(used).encode(), 0o644)
@@ -692,6 +708,7 @@ def main() -> None:
             "by": {"type": "dict", "required": True},
             "id": {"type": "str", "default": ""},
             "lasting": {"type": "list", "elements": "str", "default": []},
+            "layout": {"type": "dict", "default": {}},
             "kept": {"type": "int", "default": 3},
         },
         supports_check_mode=True,
@@ -716,7 +733,7 @@ def main() -> None:
         elif given["state"] == "active":
             changed = host.activate(name)
         elif given["state"] == "good":
-            changed = host.succeed(name, given["kept"]) if name else False
+            changed = host.succeed(name, given["kept"], given["layout"]) if name else False
             remove(host.lock)
         elif given["state"] == "restored":
             changed = host.fail(name)
@@ -731,6 +748,7 @@ def main() -> None:
         active=host.describe(host.active()),
         good=host.describe(host.good()),
         releases=host.releases(),
+        layouts=host.layouts(),
         new_admin_password=host.new_admin_password(),
     )
 
