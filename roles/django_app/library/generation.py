@@ -37,6 +37,7 @@ options:
   state:
     description:
       - V(begun) reserves the host for O(by), and makes a generation of what an installation without generations runs.
+      - V(reserved) reserves the host for O(by) and nothing else, for what is no deployment.
       - V(present) makes a generation of what is in C(/etc/<app>/wanted).
       - V(passwords) brings passwords of O(id) that differ into the generation that runs, and into the database.
       - V(active) makes O(id) what the units run with; services are restarted by M(managed_units).
@@ -45,7 +46,7 @@ options:
       - V(restored) notes that O(id) is bad, makes the last good one active and frees the host; without one, nothing is
         active any more.
     type: str
-    choices: [begun, present, passwords, active, good, restored]
+    choices: [begun, reserved, present, passwords, active, good, restored]
     required: true
   by:
     description: Who deploys, as the lookup C(deployer) tells. Another one than has reserved the host is refused.
@@ -703,7 +704,7 @@ def main() -> None:
             "state": {
                 "type": "str",
                 "required": True,
-                "choices": ["begun", "present", "passwords", "active", "good", "restored"],
+                "choices": ["begun", "reserved", "present", "passwords", "active", "good", "restored"],
             },
             "by": {"type": "dict", "required": True},
             "id": {"type": "str", "default": ""},
@@ -722,6 +723,8 @@ def main() -> None:
             pass
         elif given["state"] == "begun":
             changed = host.begin(given["by"])
+        elif given["state"] == "reserved":
+            host.reserve(given["by"])
         elif given["state"] != "restored" or host.lock.exists():
             host.touch(given["by"])
         if module.check_mode:
