@@ -23,7 +23,7 @@ from .test_openid import FIRST, Keys, keys
 
 __all__ = ["keys"]  # a fixture
 pytestmark = both_engines_for_real
-REQUESTS = int(os.environ.get("FUZZING_REQUESTS", "2500"))
+REQUESTS = int(os.environ.get("FUZZING_REQUESTS", "1200"))
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 
 
