@@ -1,4 +1,4 @@
-"""Put in an expired access token every second, for ever, and twenty live ones once; run by manage.py shell.
+"""Put in an access token every second, which expires soon, and twenty live ones once; run by manage.py shell.
 
 Prints how many live ones are left whenever the number changes, so that a loss is found at the fault that caused it.
 """
@@ -30,7 +30,7 @@ seen = None
 while True:
     close_old_connections()
     try:
-        put(timezone.now() - timedelta(hours=1))
+        put(timezone.now() + timedelta(seconds=1))
         if seen != (seen := live()):
             print(f"{seen} of {LIVE} live tokens are there", flush=True)
     except Error as error:
