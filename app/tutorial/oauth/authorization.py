@@ -75,12 +75,13 @@ class AuthorizationView(ToolkitAuthorizationView):
     def form_valid(self, form: AllowForm) -> HttpResponse:
         """Note what the user has decided, and send the user back."""
         given = form.cleaned_data
-        if not get_application_model().objects.filter(client_id=given["client_id"]).exists():
-            # Removed since the page was made; the toolkit fails at it.
-            error = FatalClientError(InvalidClientIdError())
-            refusal: HttpResponse = self.error_response(error, None)
-            return refusal
-        response: HttpResponse = super().form_valid(form)
+        response: HttpResponse
+        try:
+            response = super().form_valid(form)
+        except get_application_model().DoesNotExist:
+            # Removed since the page was made.
+            response = self.error_response(FatalClientError(InvalidClientIdError()), None)
+            return response
         event = "consent" if given["allow"] else "consent refused"
         audit.record(event, self.request.user, client=given["client_id"], scope=given["scope"])
         return response
