@@ -114,8 +114,6 @@ def test_stylesheets_are_served_by_hand(client: Client, user: User, page: str) -
 COLLECTED = """
 import django; django.setup()
 from django.test import Client
-from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
-from oauth2_provider.models import Application
 from django.templatetags.static import static
 browser = Client(headers={"Host": "localhost"})
 stylesheet = static("admin/css/base.css")
@@ -186,8 +184,6 @@ SETTINGS = {"DJANGO_SETTINGS_MODULE": "tutorial.settings"}
 HEALTH = """
 import django; django.setup()
 from django.test import Client
-from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
-from oauth2_provider.models import Application
 response = Client(headers={"Host": "localhost"}).get("/healthz")
 print(response.status_code, response.text)
 """
