@@ -75,8 +75,7 @@ def periodic_tasks() -> list[dict[str, Any]]:
     found = []
     for pk, name, task, enabled in manager.order_by("name").values_list("pk", "name", "task", "enabled"):
         facts = {"name": name, "task": task, "enabled": enabled, "registered": task in current_app.tasks}
-        facts |= {"queue": None, "schedule": "?", "interval": None, "sent": None, "next": None, "since": None}
-        facts["unreadable"] = None
+        facts |= dict.fromkeys(("queue", "interval", "sent", "next", "since", "unreadable")) | {"schedule": "?"}
         try:
             facts |= schedule(manager.get(pk=pk))
         except Error:
