@@ -140,9 +140,9 @@ def logging_to_journal(theirs: dict[str, Any], level: str) -> dict[str, Any]:
         return theirs
     for logger in (root, *loggers.values()):
         own = logger.get("handlers", [])
-        further = root["handlers"] if logger is not root and logger.get("propagate", True) else []
-        written = [handlers[name] for name in [*own, *further] if name in heard and name not in files]
-        written += [handlers[name] for name in further if name in files]
+        written = [handlers[name] for name in own if name in heard and name not in files]
+        if logger is not root and logger.get("propagate", True):
+            written += [handlers[name] for name in root["handlers"] if name in heard]
         twice = []
         for name in (name for name in own if name in files):
             rest = [handlers[other] for other in own if other in files and other not in (name, *twice)]
