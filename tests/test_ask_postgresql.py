@@ -67,7 +67,7 @@ def ask(folder: Path) -> dict[str, str]:
         (folder / name / "authority.pem").write_text(authority, encoding="utf-8")
     hosts = {}
     for number, (_, port, says, variables, _) in enumerate(ROWS):
-        programs = folder / f"row{number}"
+        programs = folder / f"row-{number}"
         programs.mkdir()
         answer = f"echo '{json.dumps(says)}'" if says else "exit 2"
         for name, text in (("pg_lsclusters", f"echo 15 main {port} online"), ("runuser", answer)):

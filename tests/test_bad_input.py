@@ -97,8 +97,9 @@ class Case:
     settings: dict[str, str] = field(default_factory=dict)
     # Text by path, beside the inventory.
     files: dict[str, str] = field(default_factory=dict)
-    # Refused by something else than the variables' own role.
-    whole: bool = False
+    # The role whose preflight refuses it, `together` for the play's last task, or `play` if it takes the whole play.
+    # Without it the role that has all of its variables, or the play.
+    by: str = ""
 
 
 def fixture_case(id_: str, text: str, sentence: str) -> Case:
@@ -208,17 +209,6 @@ ACCEPTED = [
             "postgresql_databases": [{"name": "{{ undefined_elsewhere }}"}],
         },
     ),
-    Case("awkward passwords", {"rabbitmq_password": AWKWARD, "django_app_admin_password": AWKWARD}),
-    Case("numbers and switches as texts", {"systemd_units_web_port": "8080", "django_app_served_over_tls": "yes"}),
-    Case(
-        "redirect URIs of native and unfinished apps",
-        {
-            "django_app_oauth_redirect_schemes": ["com.example.app"],
-            "django_app_oauth_development_origins": ["http://localhost:3000", "http://[::1]"],
-        },
-    ),
-    Case("no first administrator", {"django_app_admin_user": ""}),
-    Case("no fixture", {"periodic_tasks_fixture": ""}),
     Case(
         "a project in src, locked by uv",
         OWN_SOURCE
@@ -237,23 +227,38 @@ ACCEPTED = [
             "fixture.json": json.dumps([interval(10), task("shop.tasks.tidy")]),
         },
     ),
-    Case("OpenID Connect", OIDC),
+    # Values that don't exclude one another, in one run: each takes seconds.
     Case(
-        "applications",
-        {
+        "much of one's own",
+        OIDC
+        | {
+            "rabbitmq_password": AWKWARD,
+            "django_app_admin_password": AWKWARD,
+            "systemd_units_web_port": "8080",  # numbers and switches as texts
+            "django_app_served_over_tls": "yes",
+            "django_app_oauth_redirect_schemes": ["com.example.app"],
+            "django_app_oauth_development_origins": ["http://localhost:3000", "http://[::1]"],
+            "django_app_oidc_signing_key": OIDC_KEYS.new_key(),
+            "django_app_oidc_published_keys": [PUBLIC_KEY],
+            "systemd_units_allowed_addresses": ["localhost", "192.0.2.0/24", "2001:db8::1"],
             "django_app_oauth_applications": [
                 WEB_APP | {"name": "Shop", "allowed_origins": ["https://a.example"], "skip_authorization": True},
                 {"client_id": "cli", "client_type": "public"}
                 | {"authorization_grant_type": "authorization-code", "redirect_uris": ["http://127.0.0.1/"]},
                 {"client_id": "old", "state": "absent"},
-            ]
+            ],
         },
     ),
     Case(
-        "OpenID Connect with a key of one's own",
-        OIDC | {"django_app_oidc_signing_key": OIDC_KEYS.new_key(), "django_app_oidc_published_keys": [PUBLIC_KEY]},
+        "less than usual, with a key of the controller's",
+        OIDC
+        | {
+            "django_app_admin_user": "",
+            "periodic_tasks_fixture": "",
+            "django_app_allowed_hosts": [],
+            "django_app_debug": True,
+        },
     ),
-    Case("no allowed hosts with debug on", {"django_app_allowed_hosts": [], "django_app_debug": True}),
     Case("two app hosts with PostgreSQL", POSTGRES, app=("one", "two")),
     Case(
         "database and broker on a host of their own",
@@ -370,7 +375,6 @@ ACCEPTED = [
         "a mail server with a name where all addresses are allowed",
         POSTGRES | MAIL | {"django_app_mail_security": "tls", "django_app_mail_sender": "Shop <a@example.org>"},
     ),
-    Case("networks to talk to", {"systemd_units_allowed_addresses": ["localhost", "192.0.2.0/24", "2001:db8::1"]}),
 ]
 
 ACCEPTED += [
@@ -460,7 +464,7 @@ REFUSED = [
         "name of two lines",
         {"django_app_name": "shop\n"},
         "django_app_name must be made of small letters",
-        whole=True,
+        by="play",
     ),
     Case("name of two words", {"django_app_name": "my shop"}, "django_app_name must be made of small letters"),
     Case(
@@ -506,6 +510,7 @@ REFUSED = [
         "typo in a name",
         {"rabbitmq_pasword": MARK},
         "rabbitmq_pasword is not a variable of this role; did you mean rabbitmq_password?",
+        by="rabbitmq",
     ),
     Case("capitals in the app's name", {"django_app_name": "Shop"}, "django_app_name must be made of small letters"),
     *[
@@ -527,6 +532,7 @@ REFUSED = [
         "what others have under the app's name",
         {"ansible_facts": facts() | {"app_conflicts": ["/opt/tutorial", "the user tutorial"]}},
         "On one this is not of the app: /opt/tutorial, the user tutorial; set another django_app_name, or",
+        by="django_app",
     ),
     Case("path for an installation", {"installation": "../red"}, "installation must be made of letters, digits, dots,"),
     Case(
@@ -595,7 +601,7 @@ REFUSED = [
         OIDC,
         "credentials/oidc_keys.json doesn't hold the keys of OpenID Connect; restore it from a copy",
         files={"credentials/oidc_keys.json": "{}"},
-        whole=True,
+        by="play",
     ),
     Case(
         "application on plain http",
@@ -622,13 +628,14 @@ REFUSED = [
         {"systemd_units_web_port": 70000},
         "systemd_units_web_port must be a whole number from 1 to 65535.",
     ),
-    Case("broker's port for the web", {"systemd_units_web_port": 5672}, SAME_PORT, whole=True),
-    Case("epmd's port for the web", {"systemd_units_web_port": 4369}, SAME_PORT, whole=True),
+    Case("broker's port for the web", {"systemd_units_web_port": 5672}, SAME_PORT, by="together"),
+    Case("epmd's port for the web", {"systemd_units_web_port": 4369}, SAME_PORT, by="together"),
     Case("no address", {"systemd_units_web_address": "localhost"}, "systemd_units_web_address must be an IPv4 address"),
     Case(
         "address of another host",
         {"rabbitmq_address": "192.0.2.8", "systemd_units_web_address": "192.0.2.9"},
         "one has no such address as rabbitmq_address and systemd_units_web_address; set an address that it has (192.",
+        by="together",
     ),
     Case("999 in an address", {"systemd_units_web_address": "999.1.1.1"}, "systemd_units_web_address must be an IPv4 "),
     Case(
@@ -644,7 +651,7 @@ REFUSED = [
         "mail, name without addresses",
         MAIL,
         "list the addresses or networks of smtp.example.org in systemd_units_mail_ad",
-        whole=True,
+        by="systemd_units",
     ),
     Case(
         "second factor, perhaps",
@@ -655,11 +662,13 @@ REFUSED = [
         "mail password in the environment",
         MAIL | {"systemd_units_mail_addresses": ["192.0.2.25"], "django_app_environment": {"RELAY": f"x:{MARK}"}},
         "django_app_environment would show everybody on the host a secret in RELAY",
+        by="django_app",
     ),
     Case(
         "name among the addresses for mail",
         MAIL | {"systemd_units_mail_addresses": ["smtp.example.org"]},
         "systemd_units_mail_addresses must list addresses or networks, for example 192.0.2.25",
+        by="systemd_units",
     ),
     Case(
         "no memory for a process",
@@ -688,16 +697,27 @@ REFUSED = [
         "monitoring_failure_command has an empty word; list the command and each of its arguments.",
     ),
     Case("backups kept for a negative time", {"backup_keep_weeks": -1}, "backup_keep_months must be 0 or more."),
-    Case("days of before", {"backup_kept_days": 3}, "backup_kept_days is now called backup_keep_days; rename it where"),
+    Case(
+        "days of before",
+        {"backup_kept_days": 3},
+        "backup_kept_days is now called backup_keep_days; rename it where",
+        by="backup",
+    ),
     Case(
         "misspelt variable of backups",
         {"backup_keep_day": 3},
         "backup_keep_day is not a variable of this role; did you",
+        by="backup",
     ),
     Case(
-        "file of before", {"backup_restore_file": MARK}, "backup_restore_file is now called backup_restore_id; name a"
+        "file of before",
+        {"backup_restore_file": MARK},
+        "backup_restore_file is now called backup_restore_id; name a",
+        by="backup",
     ),
-    Case("copies of before", {"backup_fetch_to": "/srv"}, "to have backups elsewhere, set backup_repository"),
+    Case(
+        "copies of before", {"backup_fetch_to": "/srv"}, "to have backups elsewhere, set backup_repository", by="backup"
+    ),
     Case(
         "repository in the working folder", {"backup_repository": "backups"}, "backup_repository must be a path on the"
     ),
@@ -728,12 +748,14 @@ REFUSED = [
         "private key for backups",
         {"backup_age_recipient": "AGE-SECRET-KEY-1" + MARK.upper()},
         "backup_age_recipient is gone, because restic encrypts every backup with backup_repository_password",
+        by="backup",
     ),
     Case(
         "names from before there was one role",
         {"failure_report_command": [MARK], "status_old_backup_hours": 30},
         "failure_report_command is now called monitoring_failure_command, status_old_backup_hours is now called "
         "monitoring_old_backup_hours; rename it where you set it.",
+        by="monitoring",
     ),
     Case(
         "a status that tells at once",
@@ -789,7 +811,7 @@ REFUSED = [
         OWN_SOURCE,
         "without which nothing could run by schedule; make one as Celery's documentation says",
         files=OWN_FILES | {"app/shop/settings.py": ""},
-        whole=True,
+        by="systemd_units",
     ),
     Case(
         "two Celery apps",
@@ -801,7 +823,7 @@ REFUSED = [
             "app/mail/worker.py": "app = Celery('mail')\n",
             "app/tidy/worker.py": "queue: Celery = celery.Celery('tidy')\n",
         },
-        whole=True,
+        by="systemd_units",
     ),
     Case(
         "WSGI module that isn't there",
@@ -972,7 +994,7 @@ REFUSED = [
             "app/requirements.txt": LOCK,
             "app/tutorial/fixtures/periodic_tasks.json": "- every: 10",
         },
-        whole=True,
+        by="periodic_tasks",
     ),
     # Hosts
     Case("Ubuntu", {"ansible_facts": facts("Ubuntu", "24")}, f"one runs Ubuntu 24 with systemd as PID 1, {MAKE_DEMO}"),
@@ -981,6 +1003,7 @@ REFUSED = [
         "no localhost",
         {"ansible_facts": facts() | {"localhost_is_loopback": False}},
         "On one the name localhost doesn't mean 127.0.0.1, without which RabbitMQ can't start; add the line",
+        by="together",
     ),
     Case(
         "the web port is taken",
@@ -989,6 +1012,7 @@ REFUSED = [
             | {"listeners": [{"port": 8000, "address": "", "program": "nginx", "unit": "nginx.service"}]}
         },
         "On one nginx listens on port 8000; set systemd_units_web_port to a free one, or stop that.",
+        by="together",
     ),
     Case(
         "the broker's port is taken",
@@ -997,81 +1021,95 @@ REFUSED = [
             | {"listeners": [{"port": 5672, "address": "", "program": "docker-proxy", "unit": "docker.service"}]}
         },
         "On one docker-proxy listens on 5672, where RabbitMQ would; set rabbitmq_port",
+        by="together",
     ),
     Case("no systemd", {"ansible_facts": facts(init="bash")}, f"one runs Debian 12 with bash as PID 1, {MAKE_DEMO}"),
     Case(
         "Debian 13 with the broker's data of Debian 12",
         {"ansible_facts": facts(version="13") | {"old_broker_data": ["rabbit@localhost"]}},
         "one runs Debian 13, but RabbitMQ's data (rabbit@localhost) were written by that of Debian 12",
+        by="together",
     ),
     Case(
         "Debian 12 with the sources of Debian 13",
         {"ansible_facts": facts() | {"apt_suites": ["bookworm-updates", "trixie", "trixie-security"]}},
         f"name trixie, trixie-security, so a package would bring half of Debian 13 along; upgrade the host: {UPGRADE}",
+        by="together",
     ),
     Case(
         "two brokers",
         POSTGRES,
         "The group broker has 2 hosts (one, two), but a cluster is made of three, of which any two are enough; name",
         broker=("one", "two"),
+        by="together",
     ),
     Case(
         "PostgreSQL where SQLite has the data",
         POSTGRES | {"ansible_facts": facts() | {"app_database": ON_SQLITE}},
         "one runs on SQLite (/var/lib/tutorial/db.sqlite3), of which the PostgreSQL of the inventory knows nothing;",
+        by="together",
     ),
     Case(
         "SQLite where PostgreSQL has the data",
         {"ansible_facts": facts() | {"app_database": {"kind": "postgresql", "file": ""}}},
         "one runs on PostgreSQL, and the inventory says SQLite, which knows nothing of what is in it; set",
+        by="together",
     ),
     Case(
         "four brokers",
         POSTGRES,
         "The group broker has 4 hosts (one, two, three, four), but a cluster is made of three",
         broker=("one", "two", "three", "four"),
+        by="together",
     ),
     Case(
         "three brokers on both Debians",
         BROKERS | {"ansible_facts": brokers_facts(version="{{ '12' if inventory_hostname == 'two' else '13' }}")},
         "two runs Debian 12, but three brokers need Debian 13 on all three",
         broker=THREE,
+        by="together",
     ),
     Case(
         "three brokers without addresses",
         {"ansible_facts": brokers_facts()},
         "Three brokers find one another by address, which can't be one, two, three; set rabbitmq_address of each to",
         broker=THREE,
+        by="rabbitmq",
     ),
     Case(
         "three brokers with one address",
         BROKERS | {"rabbitmq_address": "192.0.2.1"},
         "which can't be 192.0.2.1, 192.0.2.1, 192.0.2.1; set rabbitmq_address of each to an IPv4 address of its own",
         broker=THREE,
+        by="rabbitmq",
     ),
     Case(
         "three brokers, one on the loopback interface",
         BROKERS | {"rabbitmq_address": BROKERS["rabbitmq_address"].replace("192.0.2.1", "127.0.0.1")},
         "find one another by address, which can't be 127.0.0.1; set rabbitmq_address of each to an IPv4 address of",
         broker=THREE,
+        by="rabbitmq",
     ),
     Case(
         "three brokers with names of their own",
         BROKERS | {"rabbitmq_node_name": "shop@localhost"},
         "rabbitmq_node_name can't be set for three brokers, whose nodes are called by their addresses; remove it.",
         broker=THREE,
+        by="rabbitmq",
     ),
     Case(
         "three brokers with a cookie that Erlang wouldn't read",
         BROKERS | {"rabbitmq_erlang_cookie": MARK},
         "rabbitmq_erlang_cookie must be made of 20 to 200 letters and digits.",
         broker=THREE,
+        by="rabbitmq",
     ),
     Case(
         "three brokers of somebody else",
         BROKERS | {"rabbitmq_adopt": True},
         "rabbitmq_adopt can't be set for three brokers, which are nobody else's; remove it.",
         broker=THREE,
+        by="rabbitmq",
     ),
     Case(
         "new brokers without all of the others",
@@ -1092,11 +1130,13 @@ REFUSED = [
         },
         "one has the broker rabbit@localhost, and what is queued in it wouldn't be in rabbit@192.0.2.1; let ticks and",
         broker=THREE,
+        by="together",
     ),
     Case(
         "one broker in place of three",
         {"ansible_facts": facts() | {"managed_broker": broker_facts("rabbit@192.0.2.7", "rabbit@192.0.2.7")}},
         "one has the broker rabbit@192.0.2.7, and what is queued in it wouldn't be in rabbit@localhost; let ticks and",
+        by="together",
     ),
     Case(
         "two databases",
@@ -1104,42 +1144,49 @@ REFUSED = [
         "The group database has 2 hosts (one, two), but a cluster is made of three, of which any two are enough; name",
         app=("one", "two"),
         database=("one", "two"),
+        by="together",
     ),
     Case(
         "four databases",
         POSTGRES | ADDRESSES,
         "The group database has 4 hosts (one, two, three, four), but a cluster is made of three",
         database=("one", "two", "three", "four"),
+        by="together",
     ),
     Case(
         "three databases on both Debians",
         DATABASES | {"ansible_facts": databases_facts(version="{{ '12' if inventory_hostname == 'two' else '13' }}")},
         "two runs Debian 12, but three databases need Debian 13 on all three; upgrade it first, or name one database.",
         database=THREE,
+        by="together",
     ),
     Case(
         "three databases without addresses",
         {"ansible_facts": databases_facts()},
         "Three databases find one another by address, which can't be one, two, three; set postgresql_address of each",
         database=THREE,
+        by="postgresql",
     ),
     Case(
         "three databases with one address",
         DATABASES | {"postgresql_address": "192.0.2.1"},
         "which can't be 192.0.2.1, 192.0.2.1, 192.0.2.1; set postgresql_address of each to an IPv4 address of its own",
         database=THREE,
+        by="postgresql",
     ),
     Case(
         "three databases, one on the loopback interface",
         DATABASES | {"postgresql_address": DATABASES["postgresql_address"].replace("192.0.2.1", "127.0.0.1")},
         "Three databases find one another by address, which can't be 127.0.0.1; set postgresql_address of each to an",
         database=THREE,
+        by="postgresql",
     ),
     Case(
         "three databases of somebody else",
         DATABASES | {"postgresql_adopt": True},
         "postgresql_adopt can't be set for three databases, which are nobody else's; remove it.",
         database=THREE,
+        by="postgresql",
     ),
     Case(
         "three databases, where one of Debian is",
@@ -1153,6 +1200,7 @@ REFUSED = [
         },
         "one has a PostgreSQL already (17/main), of which three databases would know nothing; name another host in",
         database=THREE,
+        by="postgresql",
     ),
     Case(
         "three databases, where somebody has etcd",
@@ -1166,6 +1214,7 @@ REFUSED = [
         },
         "one has etcd-server of somebody else; name another host in the group database.",
         database=THREE,
+        by="postgresql",
     ),
     Case(
         "three databases, where somebody listens",
@@ -1176,6 +1225,7 @@ REFUSED = [
         },
         "On one consul listens on 2379, which one of three databases needs; stop that, or name another host in the",
         database=THREE,
+        by="together",
     ),
     Case(
         "three databases that run with another authority",
@@ -1192,6 +1242,7 @@ REFUSED = [
         DATABASES | {"ansible_facts": databases_facts(knows=("one",), data=("one",))},
         "Two of three databases are new (192.0.2.2, 192.0.2.3), so that nobody can say what the third one holds is the",
         database=THREE,
+        by="postgresql",
     ),
     Case(
         "new databases without all of the others",
@@ -1205,6 +1256,7 @@ REFUSED = [
         DATABASES | {"django_app_database_url": f"postgres://shop:{MARK}@192.0.2.1/shop"},
         "The group database has three hosts, but django_app_database_url names 192.0.2.1; remove the variable, so that",
         database=THREE,
+        by="together",
     ),
     Case(
         "three databases in place of one",
@@ -1215,12 +1267,14 @@ REFUSED = [
         },
         "one runs on PostgreSQL of 192.0.2.9, of which that of the inventory knows nothing; back up (ansible-playbook",
         database=THREE,
+        by="together",
     ),
     Case(
         "one database in place of three",
         POSTGRES | ADDRESSES | {"ansible_facts": databases_facts(knows=THREE, data=THREE)},
         "one has one of three databases, with data of which a database of its own would know nothing; name all three",
         database=("one",),
+        by="postgresql",
     ),
     Case(
         "broker elsewhere, but no address of it",
@@ -1228,72 +1282,84 @@ REFUSED = [
         "Hosts of the app would look for the broker on themselves, but that is one; set rabbitmq_address for all hosts",
         app=("two",),
         beat=("two",),
+        by="together",
     ),
     Case(
         "database elsewhere, but no address of it",
         ADDRESSES | {"django_app_database_url": f"postgres://shop:{MARK}@localhost/shop"},
         "Hosts of the app would look for the database on themselves, but that is one; set postgresql_address of one to",
         **CLUSTER,
+        by="together",
     ),
     Case(
         "broker elsewhere, to which the password would go in clear text",
         ADDRESSES | {"django_app_broker_url": f"pyamqp://shop:{MARK}@192.0.2.7:5672/shop"},
         "django_app_broker_url would send the password to 192.0.2.7 in clear text, which the broker there doesn't take",
         **CLUSTER,
+        by="django_app",
     ),
     Case(
         "port of AMQP over TLS for AMQP without it",
         ADDRESSES | {"rabbitmq_tls_port": 5672},
         SAME_PORT,
         **CLUSTER,
+        by="together",
     ),
     Case(
         "database elsewhere, which listens on its host alone",
         {"rabbitmq_address": "192.0.2.7"},
         "Hosts of the app would look for the database on themselves, but that is one; set postgresql_address of one to",
         **CLUSTER,
+        by="together",
     ),
     Case(
         "SQLite in place of the group's database",
         {"ansible_facts": facts() | {"app_database": ON_SQLITE}},
         "one runs on SQLite (/var/lib/tutorial/db.sqlite3), of which the PostgreSQL of the inventory knows nothing; br",
         database=("one",),
+        by="together",
     ),
     Case(
         "SQLite beside a database server",
         {"django_app_database_url": "sqlite:////var/lib/tutorial/db.sqlite3"},
         "The group database has one, but the app would use a SQLite file; remove django_app_database_url, so that it",
         database=("one",),
+        by="together",
     ),
     Case(
         "database newer than the programs that back it up",
         POSTGRES | ADDRESSES | {"ansible_facts": facts(version="{{ '13' if inventory_hostname == 'one' else '12' }}")},
         "one has Debian 13, whose PostgreSQL the older one of two can't back up; name a host with Debian 13 first in",
         **CLUSTER,
+        by="together",
     ),
     Case(
         "name for the database's address",
         POSTGRES | {"postgresql_address": "db.example.org"},
         "postgresql_address must be an IPv4 address, for example 127.0.0.1.",
         database=("one",),
+        by="postgresql",
     ),
     Case(
         "address for a network",
         POSTGRES | {"postgresql_clients": ["192.0.2.7"]},
         "postgresql_clients must be networks such as 10.0.0.0/24, or 10.0.0.7/32 for a single host.",
         database=("one",),
+        by="postgresql",
     ),
     Case(
         "administrator for the app",
         POSTGRES | {"postgresql_user": "postgres"},
         "postgresql_user can't be postgres, who may do everything; set another name.",
         database=("one",),
+        by="postgresql",
     ),
     Case(
         "password that PostgreSQL's clients would change",
         POSTGRES | {"django_app_database_password": "Ⅸ²" + MARK},
         "postgresql_password must be made of printable ASCII characters; set another one in django_app_database_pass",
         database=("one",),
+        by="postgresql",
     ),
     Case(
         "upgrade of the database's host",
@@ -1357,6 +1423,7 @@ REFUSED = [
         "clear text in front of everybody",
         {"systemd_units_web_address": "192.0.2.7", "django_app_served_over_tls": True},
         "Anybody who reaches 192.0.2.7 could pass clear text for TLS; list the proxies in front in systemd_units_web_",
+        by="systemd_units",
     ),
     Case(
         "name of a proxy",
@@ -1369,7 +1436,7 @@ REFUSED = [
         "systemd_units_web_proxies must list addresses or networks, for example 10.0.0.5 or 10.0.0.0/24, and not every",
     ),
     *[
-        Case(f"proxy: {name}", PROXY | variables, sentence, proxy=("one",))
+        Case(f"proxy: {name}", PROXY | variables, sentence, proxy=("one",), by="web_proxy")
         for name, variables, sentence in (
             ("no name", {"web_proxy_server_names": []}, "web_proxy_server_names is empty; list the names under which"),
             (
@@ -1405,32 +1472,49 @@ REFUSED = [
                 {"ansible_facts": facts() | {"listeners": [listener(80, "apache2"), listener(443, "apache2")]}},
                 "On one apache2 listens on port 80 and 443, where nginx would; stop that, or name another host in the",
             ),
-            (
-                "no socket",
-                {"systemd_units_web_socket": ""},
-                "systemd_units_web_socket is empty, but nginx on this host",
-            ),
         )
     ],
+    Case(
+        "proxy: no socket",
+        PROXY | {"systemd_units_web_socket": ""},
+        "systemd_units_web_socket is empty, but nginx on this host",
+        proxy=("one",),
+        by="systemd_units",
+    ),
     Case(
         "web host of which proxies know no address",
         PROXY | {"web_proxy_address": "192.0.2.8"},
         "two would look for web hosts at one:8000; set systemd_units_web_address of each of them to the IPv4 address",
         proxy=("two",),
+        by="web_proxy",
     ),
     Case(
         "proxy of which web hosts know no address",
         PROXY | {"systemd_units_web_address": "192.0.2.7"},
         "Web hosts would let in two at two; set its web_proxy_address to the IPv4 address from which it reaches them.",
         proxy=("two",),
+        by="web_proxy",
     ),
-    Case("no beat", {}, "The group beat has no host; name one, without which nothing is sent, or several", beat=()),
-    Case("no worker", {}, "The group worker has no host; name one, without which nothing that is sent is", worker=()),
+    Case(
+        "no beat",
+        {},
+        "The group beat has no host; name one, without which nothing is sent, or several",
+        beat=(),
+        by="together",
+    ),
+    Case(
+        "no worker",
+        {},
+        "The group worker has no host; name one, without which nothing that is sent is",
+        worker=(),
+        by="together",
+    ),
     Case(
         "no broker",
         {},
         "one would look for the broker on itself, where nothing listens on port 5672; name the host in",
         broker=(),
+        by="together",
     ),
     Case(
         "two beats on SQLite",
@@ -1438,6 +1522,7 @@ REFUSED = [
         "The group app has 2 hosts, which can't share a SQLite file; set django_app_database_url to a PostgreSQL",
         app=("one", "two"),
         beat=("one", "two"),
+        by="together",
     ),
     Case(
         "primary where one database is",
@@ -1489,6 +1574,7 @@ REFUSED = [
         ADDRESSES,
         "The group app has 2 hosts, which can't share a SQLite file; set django_app_database_url to a PostgreSQL",
         app=("one", "two"),
+        by="together",
     ),
 ]
 
@@ -1498,7 +1584,10 @@ LOCAL: dict[str, Any] = {
     "ansible_python_interpreter": "{{ ansible_playbook_python }}",
     "ansible_become": False,
 }
-FATAL = re.compile(r"^fatal: \[row([0-9]+)\]: FAILED! => (\{.*?\}$)", re.MULTILINE)
+FATAL = re.compile(r"^fatal: \[[a-z]+-([0-9]+)\]: FAILED! => (\{.*?\}$)", re.MULTILINE)
+# Of the second case of a run the host two is two-1.
+CASE_HOST = re.compile(r"\b(one|two|three|four)\b")
+CASE_NUMBER = re.compile(r"\b(one|two|three|four)-[0-9]+")
 
 
 def write(files: dict[str, str], folder: Path) -> None:
@@ -1728,8 +1817,10 @@ def test_generated_passwords_are_private_and_not_shown(tmp_path: Path) -> None:
     assert [path.name for path in made if path.read_text(encoding="utf-8").strip() in printed] == []
 
 
-def role_of(case: Case) -> str:
-    """Return the role whose preflight alone refuses the case on one host, if there is one."""
+def step_of(case: Case) -> str:
+    """Return the role whose preflight refuses the case, or `together`, or nothing if it takes the whole play."""
+    if case.by:
+        return case.by.removesuffix("play")
     plain = Case(case.id, case.variables, case.sentence, files=case.files) == case
     roles = {ROLE_BY_VARIABLE.get(name, "") for name in case.variables}
     return roles.pop() if plain and len(roles) == 1 else ""
@@ -1741,42 +1832,67 @@ ROLE_BY_VARIABLE = {
     for specs in (read_yaml(role / "meta/argument_specs.yml") or {}).get("argument_specs", {}).values()
     for variable in specs.get("options", {})
 }
-# More hosts in a run know more of one another, which takes longer.
-HOSTS = 12
+# More cases in a run know more of one another, which takes longer.
+CASES = 12
 ROWS = [
-    (role, cases[start : start + HOSTS])
-    for role in sorted({role_of(case) for case in REFUSED} - {""})
-    for cases in [[case for case in REFUSED if role_of(case) == role]]
-    for start in range(0, len(cases), HOSTS)
+    (step, cases[start : start + CASES])
+    for step in sorted({step_of(case) for case in REFUSED} - {""})
+    for cases in [[case for case in REFUSED if step_of(case) == step]]
+    for start in range(0, len(cases), CASES)
 ]
 
 
-@pytest.mark.parametrize(("role", "cases"), ROWS, ids=lambda value: value if isinstance(value, str) else value[0].id)
-def test_bad_input_is_refused_by_its_role_in_one_sentence(role: str, cases: list[Case], tmp_path: Path) -> None:
-    """Each case is a host of one run of the role's preflight, because a run for each takes minutes."""
+@pytest.mark.parametrize(("step", "cases"), ROWS, ids=lambda value: value if isinstance(value, str) else value[0].id)
+def test_bad_input_is_refused_by_its_step_in_one_sentence(step: str, cases: list[Case], tmp_path: Path) -> None:
+    """Each case is an installation in one run of the step, because a run for each takes minutes."""
+    groups: dict[str, dict[str, None]] = {
+        name: {} for name in ("web", "worker", "beat", "broker", "database", "proxy", "every")
+    }
     hosts = {}
     for number, case in enumerate(cases):
         folder = tmp_path / f"row{number}"
         folder.mkdir()
         write(case.files, folder)
-        hosts[folder.name] = json.loads(json.dumps(case.variables).replace("{{ inventory_dir }}", str(folder)))
-    names = dict.fromkeys(hosts)
-    app = {"web": {"hosts": hosts}, "worker": {"hosts": names}, "beat": {"hosts": names}}
-    inventory = {"all": {"vars": LOCAL}, "broker": {"children": {"app": None}}, "app": {"children": app}}
-    variables = {"ansible_facts": facts(), "role": role, "__installation_hosts": ["{{ inventory_hostname }}"]}
-    code, printed = play(
-        ROOT / "tests/role_preflight.yml", in_json(inventory, tmp_path), variables, tmp_path, "--forks=2"
-    )
+        members = {
+            "web": case.app,
+            "worker": case.app if case.worker is None else case.worker,
+            "beat": case.beat,
+            "broker": case.broker,
+            "database": case.database,
+            "proxy": case.proxy,
+        }
+        names = list(dict.fromkeys(name for part in members.values() for name in part))
+        for group, part in members.items():
+            groups[group] |= {f"{name}-{number}": None for name in part}
+        variables = {"case_facts": facts(), "case_hosts": names} | {
+            "case_facts" if name == "ansible_facts" else name: value for name, value in case.variables.items()
+        }
+        text = json.dumps(variables).replace("{{ inventory_dir }}", str(folder))
+        for name in names:
+            hosts[f"{name}-{number}"] = json.loads(CASE_HOST.sub(rf"\1-{number}", text))
+    app = {group: {"hosts": groups.pop(group)} for group in ("web", "worker", "beat")}
+    inventory = {"all": {"vars": LOCAL, "hosts": hosts}, "app": {"children": app}}
+    inventory |= {group: {"hosts": members} for group, members in groups.items()}
+    variables = {"ansible_facts": "{{ case_facts }}", "__installation_hosts": "{{ case_hosts }}", "step": step}
+    playbook = ROOT / "tests/preflight_step.yml"
+    code, printed = play(playbook, in_json(inventory, tmp_path), variables, tmp_path, "--forks=2")
     assert code != 0, printed
-    said = {int(row): json.loads(text)["msg"] for row, text in FATAL.findall(printed)}
-    wrong = [(case.id, said.get(row)) for row, case in enumerate(cases) if case.sentence not in said.get(row, "")]
-    assert wrong == []
-    for refusal in said.values():
-        hold_one_sentence(refusal)
+    said: dict[int, set[str]] = {number: set() for number in range(len(cases))}
+    for number, text in FATAL.findall(printed):
+        said[int(number)].add(CASE_NUMBER.sub(r"\1", json.loads(text)["msg"]))
+    wrong = [
+        (case.id, case.sentence, said[number])
+        for number, case in enumerate(cases)
+        if len(said[number]) != 1 or case.sentence not in next(iter(said[number]))
+    ]
+    assert wrong == [], printed
+    for refusals in said.values():
+        for refusal in refusals:
+            hold_one_sentence(refusal)
     hold_nothing_else(printed)
 
 
-@pytest.mark.parametrize("case", [case for case in REFUSED if role_of(case) == ""], ids=case_id)
+@pytest.mark.parametrize("case", [case for case in REFUSED if step_of(case) == ""], ids=case_id)
 def test_bad_input_is_refused_in_one_sentence(case: Case, tmp_path: Path) -> None:
     code, printed = preflight(case, tmp_path)
     assert code != 0, printed
