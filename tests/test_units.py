@@ -10,8 +10,11 @@ import pytest
 
 from project import ROOT
 
-# Of one of the two.
-MAIL = {"13": "django_app_mail_host=192.0.2.25"}
+# What one of the two talks to.
+ELSEWHERE = {
+    "13": "django_app_mail_host=192.0.2.25 django_app_database_url=postgres://shop:a@192.0.2.9/shop "
+    "django_app_broker_url=amqps://shop:a@192.0.2.10/shop"
+}
 OWN = ("tutorial-web.service", "tutorial-worker.service", "tutorial-beat.service")
 # What of Debian's own unit decides on exposure.
 RABBITMQ = """\
@@ -49,7 +52,12 @@ def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     subprocess.run(
         [
             *(Path(sys.executable).parent / "ansible-playbook", ROOT / "tests/render_units.yml"),
-            *("--inventory", folder / "hosts", "--extra-vars", f"debian={request.param} {MAIL.get(request.param, '')}"),
+            *(
+                "--inventory",
+                folder / "hosts",
+                "--extra-vars",
+                f"debian={request.param} {ELSEWHERE.get(request.param, '')}",
+            ),
         ],
         env={
             **os.environ,
@@ -141,11 +149,11 @@ def test_the_sandbox_is_what_makes_it(root: Path, tmp_path: Path) -> None:
 
 
 def test_networks_are_named_as_systemd_run_takes_them(root: Path, request: pytest.FixtureRequest) -> None:
-    """Of the word localhost and further networks it takes none; a mail server is added."""
+    """Of the word localhost and further networks it takes none; servers elsewhere are added."""
     lines = [line for path in root.rglob("*.conf") for line in path.read_text().splitlines()]
     allowed = {line for line in lines if line.startswith("IPAddressAllow=")}
-    mail = " 192.0.2.25" if "Debian 13" in request.node.name else ""
-    assert allowed == {f"IPAddressAllow=127.0.0.0/8 ::1/128{mail}"}
+    elsewhere = " 192.0.2.10 192.0.2.9 192.0.2.25" if "Debian 13" in request.node.name else ""
+    assert allowed == {f"IPAddressAllow=127.0.0.0/8 ::1/128{elsewhere}"}
 
 
 @pytest.mark.parametrize("unit", [*OWN, "rabbitmq-server.service"])
