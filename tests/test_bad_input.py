@@ -456,6 +456,11 @@ REFUSED = [
         "django_app_allowed_hosts must be a list in which each element is text.",
     ),
     Case(
+        "uploads of a project with settings of its own",
+        {"django_app_serves_media": True},
+        "django_app_serves_media needs django_app_overrides_settings; let the project itself serve what is uploaded.",
+    ),
+    Case(
         "password that was encrypted with its line break",
         {"rabbitmq_password": f"{MARK}-{MARK}\n"},
         "rabbitmq_password must be one line, without a line break at its end.",

@@ -165,6 +165,101 @@ LOGGING = {
     assert list(logging["loggers"]) == ["shop"]
 
 
+# As `django-admin startproject` has it, with uploads.
+SITE = """
+INSTALLED_APPS = ["django.contrib.staticfiles"]
+MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", "django.middleware.common.CommonMiddleware"]
+ROOT_URLCONF = "shop.urls"
+STATIC_URL = "static/"
+MEDIA_ROOT = "/srv/media"
+MEDIA_URL = "media/"
+"""
+ASK = """
+import django
+django.setup()
+from django.test import Client
+client = Client(headers={"host": "id.example.org"})
+for path in sys.argv[1:]:
+    answer = client.get(path)
+    body = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    print(answer.status_code, answer.headers.get("Content-Security-Policy", "-"), body.decode().splitlines()[0])
+"""
+
+
+def answers(folder: Path, settings: str, *paths: str, **environment: str) -> list[str]:
+    """Return status, policy and beginning of what the project answers; the page behind all others says so."""
+    for name, text in {
+        "shop/settings.py": settings,
+        "shop/urls.py": "from django.http import HttpResponse\nfrom django.urls import re_path\n"
+        "urlpatterns = [re_path('', lambda request: HttpResponse('a page'))]\n",
+        "staticfiles/style.css": "a style",
+        "state/media/photo.jpg": "a photo",
+        "state/media/page.html": "a script",
+        "state/media/drawing.svg": "a drawing",
+        "state/secret.txt": "a secret",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    result = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{ASK}", *paths],
+        cwd=folder,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{FILES}:{folder}",
+            "DJANGO_SETTINGS_MODULE": "inventory_settings",
+            "PROJECT_SETTINGS_MODULE": "shop.settings",
+            "DJANGO_SECRET_KEY": KEY,
+            "DJANGO_ALLOWED_HOSTS": "id.example.org",
+            "DATABASE_URL": "sqlite://:memory:",
+            "STATE_DIRECTORY": str(folder / "state"),
+        }
+        | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.splitlines()
+
+
+def test_static_files_are_served_and_uploads_are_not(tmp_path: Path) -> None:
+    found = answers(tmp_path, SITE, "/static/style.css", "/media/photo.jpg", "/static/none.css")
+    assert found == ["200 - a style", "200 - a page", "200 - a page"]
+
+
+def test_uploads_are_served_where_that_is_asked_for(tmp_path: Path) -> None:
+    named = {
+        "/media/photo.jpg": "200 - a photo",
+        "/media/page.html": "200 sandbox a script",
+        "/media/drawing.svg": "200 sandbox a drawing",
+        "/media/": "200 - a page",
+        "/media/none.jpg": "200 - a page",
+        "/media/../secret.txt": "400 - ",
+        "/media/%2e%2e/secret.txt": "400 - ",
+        "/media//etc/passwd": "200 - a page",
+        "/media/a%00b": "200 - a page",
+        f"/media/{'a' * 300}": "200 - a page",
+    }
+    assert dict(zip(named, answers(tmp_path, SITE, *named, DJANGO_SERVES_MEDIA="true"), strict=True)) == named
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        'MIDDLEWARE.insert(1, "whitenoise.middleware.WhiteNoiseMiddleware")',
+        'STATIC_URL = "https://cdn.example.org/static/"\nMEDIA_URL = "//cdn.example.org/media/"',
+        "INSTALLED_APPS = []\nMEDIA_ROOT = ''",
+    ],
+    ids=["whitenoise of its own", "elsewhere", "neither"],
+)
+def test_what_serves_files_is_added_where_nothing_does(settings: str, tmp_path: Path) -> None:
+    found, changes, _ = loaded(tmp_path, f"{SITE}\n{settings}")
+    assert len(found["MIDDLEWARE"]) == len({*found["MIDDLEWARE"]})
+    assert "inventory_settings.serve_media" not in found["MIDDLEWARE"]
+    assert [line for line in changes if line.startswith("MIDDLEWARE")] == []
+
+
 STREAM = {"class": "logging.StreamHandler"}
 FILE = {"class": "logging.FileHandler", "filename": "/var/log/shop.log"}
 OFF = {"debug": {"()": "django.utils.log.RequireDebugTrue"}}

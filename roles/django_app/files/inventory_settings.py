@@ -6,11 +6,14 @@ must be nowhere in the settings any more, by the setting that had them.
 """
 
 import importlib
+import importlib.util
 import logging
 import os
 import ssl
 import sys
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -158,6 +161,48 @@ def folder(theirs: dict[str, Any], name: str, within: Path, default: Path) -> di
     return {} if path.is_relative_to(within) and path != within else {name: str(default)}
 
 
+def serve_media(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Answer what is asked below MEDIA_URL with what was uploaded; a middleware."""
+    from django.conf import settings
+    from django.http import Http404
+    from django.views.static import serve
+
+    def answer(request: Any) -> Any:
+        if request.method in ("GET", "HEAD") and request.path.startswith(settings.MEDIA_URL):
+            # Also a name that no file can have, and a file that the app may not read.
+            with suppress(Http404, OSError):
+                response = serve(request, request.path.removeprefix(settings.MEDIA_URL), settings.MEDIA_ROOT)
+                response.headers.setdefault("X-Content-Type-Options", "nosniff")
+                # What somebody uploaded runs no script in the name of this site.
+                if any(word in response.headers.get("Content-Type", "") for word in ("html", "xml")):
+                    response.headers["Content-Security-Policy"] = "sandbox"
+                return response
+        return get_response(request)
+
+    return answer
+
+
+def middleware(theirs: dict[str, Any]) -> list[str]:
+    """Return the project's, with what serves static files, if nothing does, and uploads, if the inventory says so."""
+
+    def is_here(url: str) -> bool:
+        return bool(theirs.get(url)) and not urlsplit(str(theirs[url])).netloc
+
+    found = list(theirs.get("MIDDLEWARE") or [])
+    added = []
+    static = any(app.startswith("django.contrib.staticfiles") for app in theirs.get("INSTALLED_APPS", []))
+    # A release from before has no WhiteNoise.
+    has_whitenoise = importlib.util.find_spec("whitenoise") is not None
+    if static and is_here("STATIC_URL") and has_whitenoise and not any("whitenoise" in one.lower() for one in found):
+        added.append("whitenoise.middleware.WhiteNoiseMiddleware")
+    if on("DJANGO_SERVES_MEDIA") and theirs.get("MEDIA_ROOT") and is_here("MEDIA_URL"):
+        added.append("inventory_settings.serve_media")
+    # First of all the redirect to https.
+    security = "django.middleware.security.SecurityMiddleware"
+    place = found.index(security) + 1 if security in found else 0
+    return [*found[:place], *added, *found[place:]]
+
+
 def wanted(theirs: dict[str, Any]) -> dict[str, Any]:
     """Return what the inventory says, in settings."""
     databases = theirs.get("DATABASES") or {}
@@ -189,6 +234,7 @@ def wanted(theirs: dict[str, Any]) -> dict[str, Any]:
     ours |= folder(theirs, "STATIC_ROOT", RELEASE, RELEASE / "staticfiles")
     if theirs.get("MEDIA_ROOT"):
         ours |= folder(theirs, "MEDIA_ROOT", STATE, STATE / "media")
+    ours["MIDDLEWARE"] = middleware(theirs)
     if on("DJANGO_SERVED_OVER_TLS"):
         ours |= {
             "SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https"),
@@ -270,6 +316,9 @@ def compare(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
             changes.append(f"{name}: set")
         elif name == "INSTALLED_APPS":
             changes.append("INSTALLED_APPS: django_celery_beat added")
+        elif name == "MIDDLEWARE":
+            added = [one for one in value if one not in (before or [])]
+            changes.append(f"MIDDLEWARE: {', '.join(added)} added, since nothing else serves these files")
         else:
             changes.append(f"{name}: {value!r}, not {before!r}")
 
