@@ -6,8 +6,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-# s; a run that is lost leaves two intervals of 10 s without one, and one that comes late on a busy machine less.
-LOST = 19.5
+INTERVAL, TOLERANCE = 10, 3
 LATE = 0.05  # s, by which the journal may take up a line late
 COUNT = (
     "from django.utils.timezone import now; from oauth2_provider.models import AccessToken as A; a = A.objects;"
@@ -39,8 +38,8 @@ faults = [(float(began), float(seen), name) for name, began, seen, _ in noted]
 for (_, end), (begin, _) in pairwise(runs):
     if begin < end - LATE:
         problems.append(f"Two runs at once at {begin}")
-    # A fault may hold up a run until it is over.
-    if begin - end > LOST and not any(began <= begin and end <= seen for began, seen, _ in faults):
+    # A fault may hold up a run until it is over; the next one must come in time.
+    if begin - end > INTERVAL + TOLERANCE and not any(began <= begin and end <= seen for began, seen, _ in faults):
         problems.append(f"No run between {end} and {begin}")
 
 failed = output("systemctl", "list-units", "--failed", "--plain", "--no-legend").strip()
