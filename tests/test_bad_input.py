@@ -98,7 +98,7 @@ class Case:
     # Text by path, beside the inventory.
     files: dict[str, str] = field(default_factory=dict)
     # The role whose preflight refuses it, `together` for the play's last task, or `play` if it takes the whole play.
-    # Without it the role that has all of its variables, or the play.
+    # Without it the role that has all of its variables, or the play. Of each role the play has one, too.
     by: str = ""
 
 
@@ -515,7 +515,7 @@ REFUSED = [
         "typo in a name",
         {"rabbitmq_pasword": MARK},
         "rabbitmq_pasword is not a variable of this role; did you mean rabbitmq_password?",
-        by="rabbitmq",
+        by="play",
     ),
     Case("capitals in the app's name", {"django_app_name": "Shop"}, "django_app_name must be made of small letters"),
     *[
@@ -706,7 +706,7 @@ REFUSED = [
         "days of before",
         {"backup_kept_days": 3},
         "backup_kept_days is now called backup_keep_days; rename it where",
-        by="backup",
+        by="play",
     ),
     Case(
         "misspelt variable of backups",
@@ -1350,7 +1350,7 @@ REFUSED = [
         POSTGRES | {"postgresql_clients": ["192.0.2.7"]},
         "postgresql_clients must be networks such as 10.0.0.0/24, or 10.0.0.7/32 for a single host.",
         database=("one",),
-        by="postgresql",
+        by="play",
     ),
     Case(
         "administrator for the app",
@@ -1498,7 +1498,7 @@ REFUSED = [
         PROXY | {"systemd_units_web_address": "192.0.2.7"},
         "Web hosts would let in two at two; set its web_proxy_address to the IPv4 address from which it reaches them.",
         proxy=("two",),
-        by="web_proxy",
+        by="play",
     ),
     Case(
         "no beat",
@@ -1850,9 +1850,7 @@ ROWS = [
 @pytest.mark.parametrize(("step", "cases"), ROWS, ids=lambda value: value if isinstance(value, str) else value[0].id)
 def test_bad_input_is_refused_by_its_step_in_one_sentence(step: str, cases: list[Case], tmp_path: Path) -> None:
     """Each case is an installation in one run of the step, because a run for each takes minutes."""
-    groups: dict[str, dict[str, None]] = {
-        name: {} for name in ("web", "worker", "beat", "broker", "database", "proxy", "every")
-    }
+    groups: dict[str, dict[str, None]] = {name: {} for name in ("web", "worker", "beat", "broker", "database", "proxy")}
     hosts = {}
     for number, case in enumerate(cases):
         folder = tmp_path / f"row{number}"

@@ -50,6 +50,27 @@ DATABASES = {
 """
 
 
+def run_with(folder: Path, code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run code as a process of the app does, in the folder of a project."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=folder,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{FILES}:{folder}",
+            "DJANGO_SETTINGS_MODULE": "inventory_settings",
+            "PROJECT_SETTINGS_MODULE": "shop.settings",
+            "DJANGO_SECRET_KEY": KEY,
+            "DATABASE_URL": "sqlite://:memory:",
+        }
+        | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
 def loaded(folder: Path, code: str, **environment: str) -> Any:
     """Return settings, changes and replaced of a project with these settings, or what it ended with."""
     (folder / "shop").mkdir()
@@ -59,26 +80,14 @@ def loaded(folder: Path, code: str, **environment: str) -> Any:
         "names = {name: value for name, value in vars(s).items() if name.isupper()}\n"
         "print(json.dumps([names, s.changes, s.replaced], default=str))"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", print_all],
-        cwd=folder,
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": f"{FILES}:{folder}",
-            "PROJECT_SETTINGS_MODULE": "shop.settings",
-            "DJANGO_SECRET_KEY": KEY,
-            "DJANGO_SECRET_KEY_FALLBACKS": "former-key",
-            "DJANGO_DEBUG": "false",
-            "DJANGO_ALLOWED_HOSTS": "id.example.org,localhost",
-            "DATABASE_URL": "sqlite:////var/lib/shop/db.sqlite3",
-            "STATE_DIRECTORY": "/var/lib/shop",
-        }
-        | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    said = {
+        "DJANGO_SECRET_KEY_FALLBACKS": "former-key",
+        "DJANGO_DEBUG": "false",
+        "DJANGO_ALLOWED_HOSTS": "id.example.org,localhost",
+        "DATABASE_URL": "sqlite:////var/lib/shop/db.sqlite3",
+        "STATE_DIRECTORY": "/var/lib/shop",
+    }
+    result = run_with(folder, print_all, **(said | environment))
     return json.loads(result.stdout) if result.returncode == 0 else result.stderr
 
 
@@ -175,6 +184,7 @@ MEDIA_ROOT = "/srv/media"
 MEDIA_URL = "media/"
 """
 ASK = """
+import sys
 import django
 django.setup()
 from django.test import Client
@@ -200,25 +210,8 @@ def answers(folder: Path, settings: str, *paths: str, **environment: str) -> lis
     }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
-    result = subprocess.run(
-        [sys.executable, "-c", f"import sys\n{ASK}", *paths],
-        cwd=folder,
-        env={
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": f"{FILES}:{folder}",
-            "DJANGO_SETTINGS_MODULE": "inventory_settings",
-            "PROJECT_SETTINGS_MODULE": "shop.settings",
-            "DJANGO_SECRET_KEY": KEY,
-            "DJANGO_ALLOWED_HOSTS": "id.example.org",
-            "DATABASE_URL": "sqlite://:memory:",
-            "STATE_DIRECTORY": str(folder / "state"),
-        }
-        | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    said = {"DJANGO_ALLOWED_HOSTS": "id.example.org", "STATE_DIRECTORY": str(folder / "state")}
+    result = run_with(folder, ASK, *paths, **(said | environment))
     assert result.returncode == 0, result.stderr
     return result.stdout.splitlines()
 
@@ -383,18 +376,7 @@ BROKERS = "pyamqp://a;pyamqp://b;pyamqp://c"
 def queues(folder: Path, mine: bool, brokers: str, settings: str = "") -> Any:
     (folder / "celeryapp.py").write_text(CELERY_APP.replace("MINE", str(mine)), encoding="utf-8")
     (folder / "settings.py").write_text(STARTPROJECT + settings, encoding="utf-8")
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": f"{FILES}:{folder}",
-        "DJANGO_SETTINGS_MODULE": "inventory_settings",
-        "PROJECT_SETTINGS_MODULE": "settings",
-        "DJANGO_SECRET_KEY": KEY,
-        "DATABASE_URL": "sqlite://:memory:",
-        "CELERY_BROKER_URL": brokers,
-    }
-    result = subprocess.run(
-        [sys.executable, "-c", PRINT_QUEUES], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    result = run_with(folder, PRINT_QUEUES, PROJECT_SETTINGS_MODULE="settings", CELERY_BROKER_URL=brokers)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
