@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+Hostvars = Mapping[str, Mapping[str, Any]]
 
-def of_installation(hosts: Iterable[str], name: str, hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+
+def of_installation(hosts: Iterable[str], name: str, hostvars: Hostvars) -> list[str]:
     """Return the hosts, in their order, whose variable `installation` has this value; none counts as the empty one."""
     return [host for host in hosts if (hostvars[host].get("installation") or "") == name]
 
 
-def host_addresses(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], variable: str) -> list[str]:
+def host_addresses(hosts: Iterable[str], hostvars: Hostvars, variable: str) -> list[str]:
     """Return what each host has in the variable; without it, what Ansible reaches it by."""
     return [str(hostvars[host].get(variable) or hostvars[host].get("ansible_host") or host) for host in hosts]
 
 
-def new_members(hosts: Iterable[str], addresses: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the addresses of the brokers whose hosts have no data of their node; a host that wasn't asked has."""
-    found = []
+def _told(hosts: Iterable[str], addresses: Iterable[str], hostvars: Hostvars, fact: str) -> Iterator[tuple[str, Any]]:
+    """Yield each address with what its host told; a host that wasn't asked counts as one that has everything."""
     for host, address in zip(hosts, addresses, strict=True):
-        broker = (hostvars[host].get("ansible_facts") or {}).get("managed_broker")
-        if broker is not None and f"rabbit@{address}" not in broker.get("nodes", []):
-            found.append(address)
-    return found
+        said = (hostvars[host].get("ansible_facts") or {}).get(fact)
+        if said is not None:
+            yield address, said
 
 
-def new_databases(
-    hosts: Iterable[str], addresses: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], what: str
-) -> list[str]:
-    """Return the addresses of the databases whose hosts lack `knows` or `data`; a host that wasn't asked has both."""
-    found = []
-    for host, address in zip(hosts, addresses, strict=True):
-        database = (hostvars[host].get("ansible_facts") or {}).get("managed_database")
-        if database is not None and not database[what]:
-            found.append(address)
-    return found
+def new_members(hosts: Iterable[str], addresses: Iterable[str], hostvars: Hostvars) -> list[str]:
+    """Return the addresses of the brokers whose hosts have no data of their node."""
+    brokers = _told(hosts, addresses, hostvars, "managed_broker")
+    return [address for address, broker in brokers if f"rabbit@{address}" not in broker.get("nodes", [])]
 
 
-def plain_clients(hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def new_databases(hosts: Iterable[str], addresses: Iterable[str], hostvars: Hostvars, what: str) -> list[str]:
+    """Return the addresses of the databases whose hosts lack `knows` or `data`."""
+    databases = _told(hosts, addresses, hostvars, "managed_database")
+    return [address for address, database in databases if not database[what]]
+
+
+def plain_clients(hosts: Iterable[str], hostvars: Hostvars) -> list[str]:
     """Return the hosts whose app may talk to the broker without TLS: as deployed before this run, or not asked."""
     found = []
     for host in hosts:
@@ -58,9 +58,7 @@ def begin_near(addresses: Sequence[str], brokers: Sequence[str], hosts: Sequence
     return [*addresses[start:], *addresses[:start]]
 
 
-def proxy_upstreams(
-    hosts: Iterable[str], hostvars: Mapping[str, Mapping[str, Any]], here: str, socket: str
-) -> list[str]:
+def proxy_upstreams(hosts: Iterable[str], hostvars: Hostvars, here: str, socket: str) -> list[str]:
     """Return where the web process of each host listens, in nginx's words; on the host `here` it is the Unix socket."""
     found = []
     for host in hosts:
