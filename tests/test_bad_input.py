@@ -1124,6 +1124,20 @@ REFUSED = [
         limit="one",
     ),
     Case(
+        "some of three brokers that have yet to begin with TLS",
+        BROKERS
+        | {
+            "ansible_facts": brokers_facts()
+            | {
+                "managed_broker": broker_facts("rabbit@192.0.2.1", *(f"rabbit@192.0.2.{n}" for n in (1, 2, 3)))
+                | {"inter_node_tls": False}
+            }
+        },
+        "without TLS until a run stops and starts them together, which two, three must be part of, too; run it without",
+        broker=THREE,
+        limit="one",
+    ),
+    Case(
         "three brokers in place of one",
         BROKERS
         | {

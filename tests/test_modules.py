@@ -1070,6 +1070,7 @@ def test_the_port_without_tls_stays_for_hosts_that_may_need_it(tmp_path: Path) -
 def test_facts_know_the_broker_that_is_ours(tmp_path: Path) -> None:
     """That of earlier versions, too; a pipe or a link in a folder of the user rabbitmq doesn't stop them."""
     none = {"apps": [], "shared": False, "was_here": False, "old_files": [], "plain": False, "node": "", "nodes": []}
+    none["inter_node_tls"] = False
     data = tmp_path / "mnesia"
     old = tmp_path / "rabbitmq"
     old.mkdir()
@@ -1094,6 +1095,9 @@ def test_facts_know_the_broker_that_is_ours(tmp_path: Path) -> None:
     (data / "rabbit@localhost.pid").write_text("7")
     nodes = {"node": "rabbit@192.0.2.7", "nodes": ["rabbit@192.0.2.7", "rabbit@localhost"]}
     assert host_facts.managed_broker(tmp_path, data) == shared | {"shared": False} | nodes
+    with (tmp_path / "rabbitmq-managed/rabbitmq-env.conf").open("a") as env:
+        env.write('CTL_ERL_ARGS="-proto_dist inet_tls"\n')
+    assert host_facts.managed_broker(tmp_path, data)["inter_node_tls"]
 
 
 WRITE_HBA = ROOT / "roles/postgresql/files/write_hba.py"

@@ -47,8 +47,8 @@ ansible_facts:
     - C(app_conflicts), what bears the app's name and was not made by these roles, and C(app_account_is_ours).
     - C(managed_broker), of the RabbitMQ that role rabbitmq configured C(apps) (names of the apps that use it),
       C(shared) (whether it is somebody else's), C(was_here) (whether RabbitMQ was on the host before),
-      C(old_files) (what earlier versions wrote in C(/etc/rabbitmq)), C(node) (its name) and C(nodes) (those that have
-      data, which only root can see).
+      C(old_files) (what earlier versions wrote in C(/etc/rabbitmq)), C(node) (its name), C(inter_node_tls)
+      (whether it talks to other nodes over TLS) and C(nodes) (those that have data, which only root can see).
     - C(managed_proxy), name of the app in front of which role web_proxy has nginx, C(managed_certificates), of the app
       whose certificates C(/etc/letsencrypt) has by that role, C(proxy_paths), which paths of nginx and certbot are
       there, whosever they are, and C(has_ipv6), whether the kernel has IPv6.
@@ -184,6 +184,7 @@ def is_loopback(name: str) -> bool:
 def managed_broker(etc: Path, data: Path) -> dict[str, Any]:
     """Return what role rabbitmq has on the host, as the documentation says."""
     folder, old = etc / "rabbitmq-managed", etc / "rabbitmq"
+    env = folder / "rabbitmq-env.conf"
     names: list[str] = []
     if first_line(old / "rabbitmq.conf").startswith("# Written by Ansible (role rabbitmq)"):
         names = ["definitions.json", "enabled_plugins", "rabbitmq-env.conf", "rabbitmq.conf"]
@@ -193,7 +194,8 @@ def managed_broker(etc: Path, data: Path) -> dict[str, Any]:
         "was_here": (folder / "was-here.json").exists(),
         "old_files": [str(old / name) for name in names if (old / name).exists()],
         "plain": listens_plainly(folder / "rabbitmq.conf"),
-        "node": node_name(folder / "rabbitmq-env.conf"),
+        "node": node_name(env),
+        "inter_node_tls": "inet_tls" in (env.read_text(encoding="utf-8") if env.is_file() else ""),
         "nodes": broker_nodes(data),
     }
 
