@@ -16,47 +16,13 @@ import stat
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
+import urllib.parse
 
 MOST_BYTES = 100_000
 given = json.load(sys.stdin)
 started = time.monotonic()
 # A run has begun and ended by then, as long as nothing is wrong.
 patience = 2 * given["interval"] + 5
-
-
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A page that sends elsewhere is no page."""
-
-    def redirect_request(self, *_args, **_options):
-        """Follow no redirect."""
-
-
-class Connection(http.client.HTTPConnection):
-    """To the Unix socket on which the web process listens, if it does."""
-
-    def connect(self):
-        """Connect."""
-        path = given["web"].get("socket")
-        if not path:
-            super().connect()
-            return
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(path)
-
-
-class Handler(urllib.request.HTTPHandler):
-    """Asks by such a connection."""
-
-    def http_open(self, req):
-        """Ask."""
-        return self.do_open(Connection, req)
-
-
-# Without the proxies of the environment: the page is on this host.
-browser = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect, Handler)
 
 
 def unit_says(unit, *properties):
@@ -119,18 +85,26 @@ def one_succeeds(service):
 
 
 def page_answers(page):
-    """Return the page's status if it is 200, and else what it answers."""
+    """Return the page's status if it is 200, and else what it answers; a page that sends elsewhere is no page."""
+    url = urllib.parse.urlsplit(page["url"])
+    # Without the proxies of the environment: the page is on this host.
+    connection = http.client.HTTPConnection(url.netloc, timeout=10)
     try:
-        with browser.open(urllib.request.Request(page["url"], headers=page["headers"]), timeout=10) as answer:
-            if answer.status == 200:
-                return f"{page['url']} answers 200", None
-            return None, f"{page['url']} answers {answer.status}"
-    except urllib.error.HTTPError as error:
-        to = error.headers.get("Location")
-        advice = "; set systemd_units_web_health_path to a page that answers 200 without a login"
-        return None, f"{page['url']} answers {error.code}{' and sends to ' + to if to else ''}{advice}"
-    except OSError as error:
-        return None, f"{page['url']} doesn't answer: {getattr(error, 'reason', error)}"
+        if page.get("socket"):
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(10)
+            connection.sock.connect(page["socket"])
+        connection.request("GET", url._replace(scheme="", netloc="").geturl(), headers=page["headers"])
+        answer = connection.getresponse()
+    except (OSError, http.client.HTTPException) as error:
+        return None, f"{page['url']} doesn't answer: {error}"
+    finally:
+        connection.close()
+    if answer.status == 200:
+        return f"{page['url']} answers 200", None
+    to = f" and sends to {answer.headers['Location']}" if "Location" in answer.headers else ""
+    advice = "; set systemd_units_web_health_path to a page that answers 200 without a login"
+    return None, f"{page['url']} answers {answer.status}{to}{advice}"
 
 
 def awaited(service):

@@ -8,11 +8,9 @@ import os
 import shutil
 import socket
 import ssl
-import urllib.error
-import urllib.request
-from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from commands import run
 
@@ -87,44 +85,18 @@ def read_certificate(certificate: dict[str, Any]) -> dict[str, Any]:
         return {"since": None, "until": None, "issuer": None, "self_signed": None, "from_authority": None}
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """To a web process that listens on a Unix socket."""
-
-    def __init__(self, path: str, host: str, **options: Any) -> None:
-        """Remember where the socket is."""
-        super().__init__(host, **options)
-        self.path = path
-
-    def connect(self) -> None:
-        """Connect."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
-
-
-class UnixHandler(urllib.request.HTTPHandler):
-    """Asks by such a connection."""
-
-    def __init__(self, path: str) -> None:
-        """Remember where the socket is."""
-        super().__init__()
-        self.path = path
-
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        """Ask."""
-        return self.do_open(partial(UnixConnection, self.path), req)
-
-
 def read_web(web: dict[str, Any]) -> dict[str, Any]:
-    """Return how the web process answers the request for its health."""
-    request = urllib.request.Request(web["url"], headers=web["headers"])
-    # No proxy of the environment stands between.
-    handlers = [UnixHandler(web["socket"])] if web.get("socket") else []
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *handlers)
+    """Return how the web process itself, without a proxy of the environment, answers the request for its health."""
+    url = urlsplit(web["url"])
+    connection = http.client.HTTPConnection(url.netloc, timeout=5)
     try:
-        with opener.open(request, timeout=5) as answer:
-            return {"url": web["url"], "status": answer.status}
-    except urllib.error.HTTPError as error:
-        return {"url": web["url"], "status": error.code}
-    except (OSError, ValueError):
+        if web.get("socket"):
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(5)
+            connection.sock.connect(web["socket"])
+        connection.request("GET", url._replace(scheme="", netloc="").geturl(), headers=web["headers"])
+        return {"url": web["url"], "status": connection.getresponse().status}
+    except (OSError, ValueError, http.client.HTTPException):
         return {"url": web["url"], "status": None}
+    finally:
+        connection.close()
