@@ -9,7 +9,6 @@ class TutorialConfig(AppConfig):
     """The project's own application."""
 
     name = "tutorial"
-    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Keep the clean-up's indexes through every `migrate`; refuse weak secrets."""

@@ -352,11 +352,6 @@ CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for ever; 0 would be never
 
-CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_TASK_SERIALIZER = "json"
-CELERY_RESULT_SERIALIZER = "json"
-CELERY_EVENT_SERIALIZER = "json"
-CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = "UTC"
 
 # The broker gives the chores to one worker at a time, one by one, so that none runs beside itself or another.
