@@ -494,7 +494,6 @@ class Host:
         """Make a generation what the units run with; return whether something else was."""
         folder = self.folder / name
         units = {path.name: path.read_bytes() for path in (folder / "units").iterdir()}
-        known = {path.name for one in self.all() for path in (self.folder / one / "units").iterdir()}
         changed = False
         for unit, text in units.items():
             target = self.system / unit
@@ -502,7 +501,7 @@ class Host:
                 remove(target)
                 write(target, text, 0o644)
                 changed = True
-        for unit in sorted(known - set(units)):
+        for unit in sorted(self.known_units() - units.keys()):
             if (self.system / unit).exists():
                 # A worker that is no longer listed ends its tasks first.
                 self.systemctl("--now", "disable", unit)
@@ -526,13 +525,16 @@ class Host:
 
     def deactivate(self) -> bool:
         """Leave nothing that could be started, where nothing has ever worked; return whether there was something."""
-        units = {path.name for one in self.all() for path in (self.folder / one / "units").iterdir()}
-        paths = [self.system / unit for unit in units]
+        paths = [self.system / unit for unit in self.known_units()]
         paths += [self.dropins / "10-generation.conf", *(folder / "current" for folder in (self.etc, self.opt))]
         changed = any([remove(path) for path in paths])
         if changed:
             self.systemctl("daemon-reload")
         return changed
+
+    def known_units(self) -> set[str]:
+        """Return the names of the units of all generations."""
+        return {path.name for one in self.all() for path in (self.folder / one / "units").iterdir()}
 
     def is_loaded(self, name: str, units: Mapping[str, bytes]) -> bool:
         """Return whether systemd has read what was activated, which a killed run may have left undone."""

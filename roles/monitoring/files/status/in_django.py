@@ -20,7 +20,7 @@ from django.utils import timezone
 
 PATIENCE: int = globals().get("PATIENCE", 3)
 MOST = 10_000  # tokens that are counted
-HERE = Path(__file__).parent
+SETTINGS: dict[str, Any] = json.loads(Path(__file__).with_name("settings.json").read_text(encoding="utf-8"))
 now = timezone.now()
 
 
@@ -110,14 +110,13 @@ def schedule(row: Any) -> dict[str, Any]:
 
 def problem_of_row(row: Any) -> str:
     """Return why beat skips a row, by the rules of the beat that runs."""
-    library = json.loads((HERE / "settings.json").read_text(encoding="utf-8"))["library"]
-    sys.path.append(library)
+    sys.path.append(SETTINGS["library"])
     try:
         from supervised import rows
     except ImportError:  # units that weren't updated yet
         return ""
     finally:
-        sys.path.remove(library)
+        sys.path.remove(SETTINGS["library"])
     return str(rows.problem(row))
 
 
@@ -170,8 +169,7 @@ def broker() -> dict[str, Any]:
 
 def workers(connection: Any) -> dict[str, Any]:
     """Return, by its name, which tasks each worker that answers has, and what it has noted of runs."""
-    settings = json.loads((HERE / "settings.json").read_text(encoding="utf-8"))
-    most = settings["worker_hosts"] * len(settings["workers"])
+    most = SETTINGS["worker_hosts"] * len(SETTINGS["workers"])
     found: dict[str, Any] = {}
     for question, arguments in (("registered", {"builtins": True}), ("noted_runs", {})):
         # Of the services only workers answer these.
@@ -187,8 +185,7 @@ def workers(connection: Any) -> dict[str, Any]:
 
 def beats(connection: Any) -> dict[str, Any]:
     """Return, by its name, whether each beat is active and what it says; nothing where there is only one."""
-    most = json.loads((HERE / "settings.json").read_text(encoding="utf-8"))["beat_hosts"]
-    if most < 2:
+    if SETTINGS["beat_hosts"] < 2:
         return {}
     control: Any = current_app.control  # whose stubs want a function as matcher
     answers = control.broadcast(
@@ -197,7 +194,7 @@ def beats(connection: Any) -> dict[str, Any]:
         matcher="glob",
         reply=True,
         timeout=PATIENCE,
-        limit=most,
+        limit=SETTINGS["beat_hosts"],
         connection=connection,
     )
     return {

@@ -24,7 +24,7 @@ FREQUENT_SECONDS = 3600
 # The services' own words: of one that is connected to the broker, and of a beat that has a reason to send nothing.
 AT_WORK = ("consuming", "active:")
 IDLE = ("waiting for", "another beat")
-STANDBY = ("standing by", "standby")
+STANDBY = ("standby",)
 
 # Of the certificates by which other hosts know servers; a run of site.yml renews them in half of ten years.
 MEMBER_CERTIFICATE_SECONDS = 365 * 86400
