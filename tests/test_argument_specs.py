@@ -1,6 +1,8 @@
 """The argument specifications say the same as the defaults, completely."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,16 @@ def name_of(role: Path) -> str:
 @pytest.mark.parametrize("file", ["README.md", "meta/argument_specs.yml"])
 def test_role_explains_itself(role: Path, file: str) -> None:
     assert (role / file).is_file(), f"{role.name} has no {file}"
+
+
+@pytest.mark.parametrize(("kind", "folder"), [("module", "library"), ("lookup", "lookup_plugins")])
+def test_ansible_doc_explains_every_plugin(kind: str, folder: str) -> None:
+    """What the roles' pages tell to type; it refuses a text that YAML takes for something else."""
+    paths = sorted(ROOT.glob(f"roles/*/{folder}/*.py"))
+    command: list[str | Path] = [Path(sys.executable).with_name("ansible-doc"), f"--type={kind}"]
+    command += [f"--module-path={':'.join(sorted({str(path.parent) for path in paths}))}"]
+    answer = subprocess.run([*command, *(path.stem for path in paths)], capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("role", WITH_DEFAULTS, ids=name_of)

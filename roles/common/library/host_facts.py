@@ -41,7 +41,7 @@ ansible_facts:
       C(installed_packages) (names).
     - C(unfinished_packages), names of those that dpkg has not finished, and C(apt_suites), the suites that APT's
       sources name.
-    - C(listeners), who listens on which TCP port: C(port), C(address), C(program), C(unit).
+    - C(listeners), who listens on which TCP port, with C(port), C(address), C(program), C(unit).
     - C(name_servers), addresses of those that the host asks.
     - C(localhost_is_loopback), whether that name means 127.0.0.1.
     - C(app_conflicts), what bears the app's name and was not made by these roles, and C(app_account_is_ours).

@@ -120,6 +120,10 @@ changed_paths:
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 KINDS = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK}
+# In place of a descriptor.
+MISSING = -1
+NO_FOLDER = -2
+MOST_LINKS = 20
 
 
 class RefusedError(Exception):
@@ -160,10 +164,6 @@ def open_folder(path: str, trusted: bool = False) -> int | None:
     finally:
         if here >= 0:
             os.close(here)
-
-
-MISSING, NO_FOLDER = -1, -2
-MOST_LINKS = 20
 
 
 def _names(path: str) -> list[str]:
