@@ -11,6 +11,7 @@ import pwd
 import secrets
 import shutil
 import stat
+from collections.abc import Iterator
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -223,48 +224,44 @@ class Entry:
         self.secret = spec["secret_content"] is not None
         self.content: bytes = (spec["secret_content"] if self.secret else spec["content"] or "").encode()
         self.target: str = spec["target"] or ""
-        if self.state in KINDS and self.state != "link" and spec["mode"] is None:
+        if self.state in ("file", "directory") and spec["mode"] is None:
             raise RefusedError(f"{self.path}: mode is missing")
         self.mode = int(spec["mode"] or "0", 8)
         parent, self.name = os.path.split(self.path)
         self.folder = folder
         # In check mode an earlier task would have made the folder.
-        if self.folder is None and self.state != "absent" and not check_mode:
+        if folder is None and self.state != "absent" and not check_mode:
             raise RefusedError(f"{self.path}: the folder {parent} does not exist")
-        self.found = self._look(self.name)
+        self.found: os.stat_result | None = None
+        if folder is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self.found = os.stat(self.name, dir_fd=folder, follow_symlinks=False)
         if self.found and self.state in KINDS and not KINDS[self.state](self.found.st_mode):
             raise RefusedError(f"{self.path} exists and is not a {self.state}; move it away")
-        self.before = self._read(self.name) if self.state == "file" else None
+        self.before = self._read() if self.found and self.state == "file" else None
         keep = (self.found.st_uid, self.found.st_gid) if self.found else (os.geteuid(), os.getegid())
-        self.uid = self._id(spec["owner"], lambda name: pwd.getpwnam(name).pw_uid, keep[0])
-        self.gid = self._id(spec["group"], lambda name: grp.getgrnam(name).gr_gid, keep[1])
+        self.uid = self._id(spec["owner"], pwd.getpwnam, keep[0])
+        self.gid = self._id(spec["group"], grp.getgrnam, keep[1])
 
-    def _look(self, name: str) -> os.stat_result | None:
-        if self.folder is None:
-            return None
-        try:
-            return os.stat(name, dir_fd=self.folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
+    def _open(self, flags: int) -> int:
+        """Return a descriptor of the file, which has no second name in somebody else's folder, or of the folder."""
+        descriptor = os.open(self.name, flags, dir_fd=self.folder)
+        found = os.fstat(descriptor)
+        if flags == FILE and (not stat.S_ISREG(found.st_mode) or found.st_nlink > 1):
+            os.close(descriptor)
+            raise RefusedError(f"{self.path} is a file with more than one name, or none; move it away")
+        return descriptor
 
-    def _read(self, name: str) -> bytes | None:
-        if self.folder is None:
-            return None
-        try:
-            descriptor = os.open(name, FILE, dir_fd=self.folder)
-        except FileNotFoundError:
-            return None
-        with os.fdopen(descriptor, "rb") as file:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-                raise RefusedError(f"{self.path} is a file with more than one name, or none; move it away")
+    def _read(self) -> bytes | None:
+        with contextlib.suppress(FileNotFoundError), os.fdopen(self._open(FILE), "rb") as file:
             return file.read()
+        return None
 
     def _id(self, name: str | None, lookup, keep: int) -> int:
         if name is None:
             return keep
         try:
-            return lookup(name)
+            return lookup(name)[2]
         except KeyError:
             if self.check_mode:  # an earlier task would have made the account
                 return -1
@@ -281,40 +278,27 @@ class Entry:
         if self.state == "file" and differs:
             shown = (b"the old secret\n", b"the new secret\n") if self.secret else (self.before or b"", self.content)
             diffs.append(_diff(self.path, shown[0].decode(errors="replace"), shown[1].decode(errors="replace")))
-        was, wanted = self._attributes()
+        was, wanted = "absent\n", _describe(self.state, self.uid, self.gid, self.mode)
+        if self.found:
+            was = _describe(self.state, self.found.st_uid, self.found.st_gid, stat.S_IMODE(self.found.st_mode))
         if was != wanted:
             diffs.append(_diff(f"{self.path} (attributes)", was, wanted))
         if diffs and not self.check_mode:
-            if self.state == "directory":
-                self._make_directory()
-            elif differs:
+            if self.state == "file" and differs:
                 write_file(self.folder, self.name, self.content, self.uid, self.gid, self.mode)
             else:
-                self._set_attributes(FILE)
+                self._set_attributes()
         return bool(diffs), diffs
 
-    def _attributes(self) -> tuple[str, str]:
+    def _set_attributes(self) -> None:
         if self.found is None:
-            was = "absent\n"
-        else:
-            was = _describe(self.state, self.found.st_uid, self.found.st_gid, stat.S_IMODE(self.found.st_mode))
-        return was, _describe(self.state, self.uid, self.gid, self.mode)
-
-    def _set_attributes(self, flags: int) -> None:
-        descriptor = os.open(self.name, flags, dir_fd=self.folder)
+            os.mkdir(self.name, 0o700, dir_fd=self.folder)
+        descriptor = self._open(FOLDER if self.state == "directory" else FILE)
         try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISDIR(found.st_mode) and found.st_nlink > 1:
-                raise RefusedError(f"{self.path} is a file with more than one name; move it away")
             os.fchown(descriptor, self.uid, self.gid)
             os.fchmod(descriptor, self.mode)
         finally:
             os.close(descriptor)
-
-    def _make_directory(self) -> None:
-        if self.found is None:
-            os.mkdir(self.name, 0o700, dir_fd=self.folder)
-        self._set_attributes(FOLDER)
 
     def _link(self) -> tuple[bool, list[dict]]:
         before = os.readlink(self.name, dir_fd=self.folder) if self.found else "absent"
@@ -353,18 +337,18 @@ def apply(spec: dict, gone: list[str], check_mode: bool = False, trusted: bool =
             os.close(folder)
 
 
-def strangers(spec: dict, specs: list[dict], trusted: bool) -> list[dict]:
-    """Return what removes the files in a folder that no entry names."""
-    folder = open_folder(spec["path"], trusted)
-    if folder is None:
-        return []
-    path = spec["path"].rstrip("/")
-    ours = {one["path"].rstrip("/") for one in specs}
-    with os.scandir(folder) as found:
-        names = sorted(entry.name for entry in found if not entry.is_dir(follow_symlinks=False))
-    os.close(folder)
-    others = [f"{path}/{name}" for name in names if f"{path}/{name}" not in ours]
-    return [dict.fromkeys(spec) | {"path": other, "state": "absent"} for other in others]
+def everything(specs: list[dict], trusted: bool) -> Iterator[dict]:
+    """Yield the entries, and when they are made what removes the files in exclusive folders that no entry names."""
+    yield from specs
+    ours = {spec["path"].rstrip("/") for spec in specs}
+    for spec in [spec for spec in specs if spec["exclusive"]]:
+        path, folder = spec["path"].rstrip("/"), open_folder(spec["path"], trusted)
+        if folder is not None:
+            with os.scandir(folder) as found:
+                names = sorted(entry.name for entry in found if not entry.is_dir(follow_symlinks=False))
+            os.close(folder)
+            others = [f"{path}/{name}" for name in names if f"{path}/{name}" not in ours]
+            yield from (dict.fromkeys(spec) | {"path": other, "state": "absent"} for other in others)
 
 
 def _diff(head: str, before: str, after: str) -> dict:
@@ -408,19 +392,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     changed_paths, diffs = [], []
-    specs, trusted = module.params["files"], module.params["trusted_path"]
-
-    def apply_all(wanted: list[dict]) -> None:
-        for spec in wanted:
-            changed, diff = apply(spec, changed_paths, module.check_mode, trusted)
+    try:
+        for spec in everything(module.params["files"], module.params["trusted_path"]):
+            changed, diff = apply(spec, changed_paths, module.check_mode, module.params["trusted_path"])
             if changed:
                 changed_paths.append(spec["path"].rstrip("/"))
             diffs.extend(diff)
-
-    try:
-        apply_all(specs)
-        for spec in [spec for spec in specs if spec["exclusive"]]:
-            apply_all(strangers(spec, specs, trusted))
     except RefusedError as refused:
         module.fail_json(msg=str(refused), changed_paths=changed_paths)
     module.exit_json(changed=bool(changed_paths), changed_paths=changed_paths, diff=diffs)
