@@ -52,3 +52,14 @@ def test_variables_have_these_names(page: Path) -> None:
     roles = "|".join(role.name for role in ROLES)
     named = re.findall(rf"\b((?:{roles})_[a-z_]*[a-z])\b(?![_/…(]|\.\w)", page.read_text(encoding="utf-8"))
     assert {name for name in named if name not in VARIABLES} == set()
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_a_roles_page_has_the_entry_points_that_plays_use(role: Path) -> None:
+    text = (role / "README.md").read_text(encoding="utf-8")
+    rows = [row.split("|")[1] for row in re.findall(r"^\| `.*", text.partition("## Entry points")[2], re.MULTILINE)]
+    told = set(re.findall(r"`(\w+)`", " ".join(rows))) - {"tasks_from"}
+    plays = " ".join(path.read_text(encoding="utf-8") for path in ROOT.glob("playbooks/**/*.yml"))
+    used = set(re.findall(rf"name: {role.name}\n\s+tasks_from: (\w+)", plays))
+    assert used - told - {"facts", "packages", "refuse"} == set()
+    assert {name for name in told if not (role / f"tasks/{name}.yml").exists()} <= {"apt_suites"}
