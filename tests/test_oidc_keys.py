@@ -44,7 +44,7 @@ def step(keys: dict[str, str], now: datetime) -> dict[str, str]:
     advanced = plugin.advance(keys)
     # Cut off here, the next run ends what this one began.
     half = plugin.rotation(advanced, now + timedelta(days=1))
-    assert half["unfinished"] == (found["now"] != "retire the former key")
+    assert half["unfinished"] == (found["now"] != "retire the previous key")
     assert half["ready"] != half["unfinished"]
     noted: dict[str, str] = plugin.noted(advanced, now, **WAITS)
     return noted

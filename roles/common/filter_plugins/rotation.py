@@ -37,13 +37,13 @@ def secrets_in_use(secrets: Secrets, folder: str, values: Mapping[str, str]) -> 
 
 
 def secrets_unfinished(secrets: Secrets, folder: str) -> list[str]:
-    """Return the names of those that an interrupted run has drawn: the former value is there, and it is another one."""
+    """Return the names of those that an interrupted run has drawn: the old value is there, and it is another one."""
     both = {name: _both(secret, folder) for name, secret in secrets.items()}
     return [name for name, (former, path) in both.items() if former.is_file() and _read(former) != _read(path)]
 
 
 def drawn_secrets(names: Iterable[str], secrets: Secrets, folder: str) -> list[dict[str, str]]:
-    """Return what managed_files has to write: a new value of the same length for each, the former one before it."""
+    """Return what managed_files has to write: a new value of the same length for each, the old one before it."""
     entries: list[dict[str, str]] = []
     for name in names:
         former, path = _both(secrets[name], folder)
@@ -59,7 +59,7 @@ def drawn_secrets(names: Iterable[str], secrets: Secrets, folder: str) -> list[d
 
 
 def secret_pairs(names: Iterable[str], secrets: Secrets, folder: str) -> dict[str, dict[str, str]]:
-    """Return the former and the present value of each, for the proof."""
+    """Return the old and the present value of each, for the proof."""
     pairs = {}
     for name in names:
         former, path = _both(secrets[name], folder)

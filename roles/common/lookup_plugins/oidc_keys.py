@@ -121,7 +121,7 @@ def published(keys: Keys) -> list[str]:
 
 def rotation(keys: Keys, now: datetime) -> dict[str, Any]:
     """Return whether the next step may be done, and what to say of it."""
-    step = "sign with the next key" if "next" in keys else "retire the former key"
+    step = "sign with the next key" if "next" in keys else "retire the previous key"
     due = datetime.fromisoformat(keys["due"]) if "due" in keys else now
     unfinished = len(keys) > 1 and "due" not in keys
     says = {"ready": not unfinished and due <= now, "unfinished": unfinished}

@@ -1,6 +1,6 @@
-"""Try former and present secrets as the app would; run by manage.py shell. Fails with a line for each wrong answer.
+"""Try old and present secrets as the app would; run by manage.py shell. Fails with a line for each wrong answer.
 
-Standard input: JSON with user (the administrator), pairs, what was changed with former and present value, and keys,
+Standard input: JSON with user (the administrator), pairs, what was changed with old and present value, and keys,
 those of OpenID Connect, the first of which signs.
 """
 
@@ -76,10 +76,10 @@ for name, accepted in {"broker": broker, "database": database, "admin": admin, "
     # Without a first administrator nobody has that password.
     if name in given["pairs"] and (given["user"] or name != "admin"):
         if accepted(given["pairs"][name]["former"]):
-            problems.append(f"The former secret is still accepted: {name}")
+            problems.append(f"The old secret is still accepted: {name}")
         if not accepted(given["pairs"][name]["present"]):
             problems.append(f"The new secret is refused: {name}")
-# A host that never ran with the former key has it from nobody.
+# A host that never ran with the old key has it from nobody.
 handed = Path(os.environ["CREDENTIALS_DIRECTORY"], "DJANGO_SECRET_KEY_FALLBACKS").read_text(encoding="utf-8")
 former = given["pairs"].get("secret_key", {}).get("former")
 if former in handed.splitlines() and former not in settings.SECRET_KEY_FALLBACKS:

@@ -189,7 +189,7 @@ def _cluster(cluster: dict[str, Any], queues: list[dict[str, Any]]) -> Iterator[
     away, running = cluster["away"], cluster["running"]
     if cluster["divided"]:
         means = "they don't see one another, and the smaller part takes no messages"
-        yield Problem(CRITICAL, "the cluster of brokers is divided", means, "see to the network between them")
+        yield Problem(CRITICAL, "the cluster of brokers is divided", means, "check the network between them")
     if away:
         few = len(running) <= len(away)
         means = "two of three must work, so nothing runs" if few else "without one more nothing would run"
