@@ -86,15 +86,30 @@ def kill(queue: str) -> float:
     return moment
 
 
-def cut_power(*hosts: str) -> float:
-    """Let hosts be silent, at once and without a last word, and then be off."""
+def cut_off(*hosts: str) -> float:
+    """Let hosts be silent, at once and without a last word."""
     rules = (
         "add table inet off; add chain inet off input { type filter hook input priority 0; policy drop; }; "
-        "add chain inet off output { type filter hook output priority 0; policy drop; }"
+        "add chain inet off output { type filter hook output priority 0; policy drop; }; "
+        "add rule inet off input iif lo accept; add rule inet off output oif lo accept"
     )
     moment = time.time()
     for host in hosts:
         on(host, "nft", rules)
+    return moment
+
+
+def cut_off_for_a_minute(host: str) -> float:
+    """Let a host hear and say nothing for 60 seconds, while it runs."""
+    moment = cut_off(host)
+    time.sleep(60)
+    on(host, "nft", "delete table inet off")
+    return moment
+
+
+def cut_power(*hosts: str) -> float:
+    """Let hosts be silent, and then be off."""
+    moment = cut_off(*hosts)
     for host in hosts:
         podman("kill", f"oauth-clear-tokens-{host}")
     return moment
@@ -154,6 +169,7 @@ FAULTS: dict[str, Callable[[], float]] = {
     "killed_broker_of_beat": lambda: kill("celerybeat.leader"),
     "power_cut_of_leader": lambda: power_cut("maintenance"),
     "power_cut_of_broker_of_beat": lambda: power_cut("celerybeat.leader"),
+    "network_cut_of_leader": lambda: cut_off_for_a_minute(leader()),
     "loss_of_all": loss_of_all,
 }
 

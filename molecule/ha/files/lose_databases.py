@@ -14,7 +14,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lose import APP, HERE, INTERVAL_SECONDS, PODMAN, PROJECT, address, cut_power, give_power, on, ticks, wait
+from lose import (
+    APP,
+    HERE,
+    INTERVAL_SECONDS,
+    PODMAN,
+    PROJECT,
+    address,
+    cut_off_for_a_minute,
+    cut_power,
+    give_power,
+    on,
+    ticks,
+    wait,
+)
 from lose import BROKERS as DATABASES
 
 CLIENT = {"base": "http://127.0.0.1:8000", "id": "loss-of-databases", "secret": "known-to-this-test-alone"}
@@ -141,6 +154,7 @@ FAULTS: dict[str, Callable[[], float]] = {
     "killed_patroni_and_postgresql": killed_patroni,
     "power_cut_of_primary": power_cut,
     "power_cut_of_standby": power_cut_of_standby,
+    "network_cut_of_primary": lambda: cut_off_for_a_minute(primary()),
     "loss_of_all": loss_of_all,
 }
 
