@@ -296,7 +296,7 @@ ACCEPTED = [
         BROKERS
         | {
             "ansible_facts": brokers_facts()
-            | {"managed_broker": broker_facts("rabbit@192.0.2.1", *(f"rabbit@192.0.2.{n}" for n in (1, 2, 3)))}
+            | {"managed_broker": broker_facts("rabbit@{{ rabbitmq_address }}", *(f"rabbit@192.0.2.{n}" for n in (1, 2, 3)))}
         },
         broker=THREE,
         limit="one",
@@ -1129,7 +1129,7 @@ REFUSED = [
         | {
             "ansible_facts": brokers_facts()
             | {
-                "managed_broker": broker_facts("rabbit@192.0.2.1", *(f"rabbit@192.0.2.{n}" for n in (1, 2, 3)))
+                "managed_broker": broker_facts("rabbit@{{ rabbitmq_address }}", *(f"rabbit@192.0.2.{n}" for n in (1, 2, 3)))
                 | {"inter_node_tls": False}
             }
         },
@@ -1298,7 +1298,7 @@ REFUSED = [
     Case(
         "broker elsewhere, but no address of it",
         {"django_app_database_url": POSTGRES["django_app_database_url"]},
-        "Hosts of the app would look for the broker on themselves, but that is one; set rabbitmq_address for all hosts",
+        "Hosts of the app would look for the broker on themselves, but that is one; set rabbitmq_address of one to the",
         app=("two",),
         beat=("two",),
         by="together",
@@ -1751,6 +1751,7 @@ TOGETHER: list[tuple[str, dict[str, Any], list[str]]] = [
         ],
     ),
     ("uninstall.yml", {"uninstall": "shop"}, ["uninstall must be the app's name, which is tutorial here"]),
+    ("uninstall.yml", {"uninstall_group": "beat"}, ["uninstall_group must be broker, database or proxy; without it"]),
     ("uninstall.yml", {}, ["Nothing was removed. --check tells what would be; data would stay"]),
     ("rotate_secrets.yml", {"rotate": "cookie"}, ['rotate names "cookie"; the secrets are ']),
     (

@@ -1161,6 +1161,9 @@ def test_brokers_without_data_are_new_unless_nobody_has_looked() -> None:
     here = {"ansible_facts": {"managed_broker": {"nodes": ["rabbit@localhost", "rabbit@a"]}}}
     hostvars = {"one": here, "two": here, "three": {"ansible_facts": {}}, "four": {}}
     assert new_members(["one", "two", "three", "four"], ["a", "b", "c", "d"], hostvars) == ["b"]
+    for node, found in (("", []), ("rabbit@a", []), ("rabbit@localhost", ["a"])):
+        there = {"ansible_facts": {"managed_broker": {"nodes": ["rabbit@a"], "node": node}}}
+        assert new_members(["one"], ["a"], {"one": there}) == found
 
 
 def test_a_database_is_new_where_its_host_lacks_it() -> None:

@@ -27,9 +27,13 @@ def _told(hosts: Iterable[str], addresses: Iterable[str], hostvars: Hostvars, fa
 
 
 def new_members(hosts: Iterable[str], addresses: Iterable[str], hostvars: Hostvars) -> list[str]:
-    """Return the addresses of the brokers whose hosts have no data of their node."""
-    brokers = _told(hosts, addresses, hostvars, "managed_broker")
-    return [address for address, broker in brokers if f"rabbit@{address}" not in broker.get("nodes", [])]
+    """Return the addresses of the brokers whose hosts have no data of their node, or only of a cluster that they left."""
+    found = []
+    for address, broker in _told(hosts, addresses, hostvars, "managed_broker"):
+        node = f"rabbit@{address}"
+        if node not in broker.get("nodes", []) or broker.get("node") not in ("", None, node):
+            found.append(address)
+    return found
 
 
 def new_databases(hosts: Iterable[str], addresses: Iterable[str], hostvars: Hostvars, what: str) -> list[str]:
