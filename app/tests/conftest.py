@@ -1,5 +1,6 @@
 """What several tests need."""
 
+import functools
 import os
 import runpy
 import secrets
@@ -7,8 +8,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from celery import Celery
@@ -161,10 +164,30 @@ def owner(db: None) -> dict[str, Any]:
     return {"user": owner, "application": Application.objects.create(user=owner, client_secret="")}
 
 
+Serve = Callable[..., Server]
+
+
+@pytest.fixture(scope="session")
+def serve(django_db_setup: None) -> Iterator[Serve]:
+    """Serve the project until the last test, once for each engine and environment: a start takes seconds."""
+    with ExitStack() as servers:
+        yield functools.cache(
+            lambda engine, **environment: servers.enter_context(served(engine, **environment))
+        )
+
+
 @pytest.fixture
-def server(engine: str) -> Iterator[Server]:
+def server(engine: str, serve: Serve) -> Server:
     """The project over HTTP, on both engines. Needs the mark `both_engines_for_real`."""
     # Attempts of earlier tests would count; no flush of the database empties this table, which is no model's.
     cache.clear()
-    with served(engine) as server:
-        yield server
+    return serve(engine)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a database that `manage.py migrate` has made, which takes seconds."""
+    file = tmp_path_factory.mktemp("migrated") / "db.sqlite3"
+    environment = {"DATABASE_URL": f"sqlite:///{quote(str(file))}", "DJANGO_SECRET_KEY": "x" * 50}
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=APP, env=environment, check=True)
+    return file

@@ -1,7 +1,6 @@
 """Client libraries that others write, in the flows that their documentation shows."""
 
 import re
-from collections.abc import Iterator
 from html import unescape
 
 import pytest
@@ -11,15 +10,16 @@ from authlib.oidc.core import CodeIDToken
 from authlib.oidc.discovery import OpenIDProviderMetadata
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from joserfc import jwt
 from joserfc.jwk import KeySet
 from oauth2_provider.models import Application
 from oauthlib.oauth2 import BackendApplicationClient
 from requests_oauthlib import OAuth2Session
 
-from .conftest import both_engines_for_real
-from .server import Server, served
-from .test_openid import LOGGED_OUT, private_pem
+from .conftest import Serve, both_engines_for_real
+from .server import Server
+from .test_openid import FIRST, LOGGED_OUT
 
 pytestmark = [both_engines_for_real, pytest.mark.parametrize("engine", ["sqlite"], indirect=True)]
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -122,9 +122,9 @@ def test_authlib_service_asks_about_tokens(server: Server) -> None:
 
 
 @pytest.fixture
-def openid_server(engine: str) -> Iterator[Server]:
-    with served(engine, OIDC_RSA_PRIVATE_KEY=private_pem()) as server:
-        yield server
+def openid_server(engine: str, serve: Serve) -> Server:
+    cache.clear()
+    return serve(engine, OIDC_RSA_PRIVATE_KEY=FIRST)
 
 
 def register_relying_party() -> User:

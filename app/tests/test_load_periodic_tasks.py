@@ -1,6 +1,7 @@
 """The fixture, and its loader inside and outside of this project."""
 
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import StringIO
@@ -402,9 +403,11 @@ def test_script_works_in_another_project(run: Run, project: Path, foreign: Path,
     assert json.loads(second.stdout)["changed"] is False
 
 
-def test_script_finds_the_tasks_of_a_project_that_imports_its_celery_app(run: Run, project: Path) -> None:
+def test_script_finds_the_tasks_of_a_project_that_imports_its_celery_app(
+    run: Run, project: Path, migrated: Path
+) -> None:
     environment = {"DJANGO_SETTINGS_MODULE": "tutorial.settings"}
-    run("manage.py", "migrate", "-v0")
+    shutil.copy(migrated, project / "db.sqlite3")
 
     result = run(project / SCRIPT, FIXTURE, "--check", **environment)
 

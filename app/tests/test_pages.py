@@ -1,6 +1,7 @@
 """The pages that people and health checks see."""
 
 import re
+import shutil
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -200,8 +201,10 @@ def test_healthz_is_503_and_tells_nothing_when_the_database_fails(run: Run, proj
     assert "hidden" not in result.stderr
 
 
-def test_healthz_is_503_and_makes_nothing_when_the_file_is_gone(run: Run, project: Path) -> None:
-    assert run("manage.py", "migrate", "-v0").returncode == 0
+def test_healthz_is_503_and_makes_nothing_when_the_file_is_gone(
+    run: Run, project: Path, migrated: Path
+) -> None:
+    shutil.copy(migrated, project / "db.sqlite3")
     assert run("-c", HEALTH, **SETTINGS).stdout == "200 ok\n"
     before = set(project.iterdir())
     (project / "db.sqlite3").unlink()
@@ -234,7 +237,8 @@ def test_only_a_real_migrate_makes_the_file(run: Run, project: Path) -> None:
 def test_file_may_have_any_name(run: Run, tmp_path: Path, name: str) -> None:
     url = f"sqlite:///{quote(str(tmp_path / name))}"
 
-    assert run("manage.py", "migrate", "-v0", DATABASE_URL=url).returncode == 0
+    # Of one app, since all take seconds.
+    assert run("manage.py", "migrate", "contenttypes", "-v0", DATABASE_URL=url).returncode == 0
     assert run("-c", HEALTH, **SETTINGS, DATABASE_URL=url).stdout == "200 ok\n"
     assert (tmp_path / name).stat().st_size > 0
 

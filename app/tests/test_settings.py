@@ -1,6 +1,7 @@
 """What the environment makes of the settings."""
 
 import os
+import shutil
 import ssl
 import stat
 import subprocess
@@ -293,8 +294,10 @@ for path, headers in [("/", {}), ("/", {"X-Forwarded-Proto": "https"}), ("/healt
 """
 
 
-def test_behind_tls_plain_http_is_redirected_except_for_health_checks(run: Run) -> None:
-    assert run("manage.py", "migrate", "-v0").returncode == 0
+def test_behind_tls_plain_http_is_redirected_except_for_health_checks(
+    run: Run, project: Path, migrated: Path
+) -> None:
+    shutil.copy(migrated, project / "db.sqlite3")
     result = run("-c", REQUEST, DJANGO_SETTINGS_MODULE="tutorial.settings", DJANGO_SERVED_OVER_TLS="true")
 
     assert result.stdout.splitlines() == [
@@ -304,8 +307,8 @@ def test_behind_tls_plain_http_is_redirected_except_for_health_checks(run: Run) 
     ]
 
 
-def test_without_tls_a_spoofed_proxy_header_changes_nothing(run: Run) -> None:
-    assert run("manage.py", "migrate", "-v0").returncode == 0
+def test_without_tls_a_spoofed_proxy_header_changes_nothing(run: Run, project: Path, migrated: Path) -> None:
+    shutil.copy(migrated, project / "db.sqlite3")
     result = run("-c", REQUEST, DJANGO_SETTINGS_MODULE="tutorial.settings")
 
     assert result.stdout.splitlines() == ["200 None"] * 3
