@@ -151,6 +151,7 @@ source = { editable = "." }
 MANAGE = 'os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")\n'
 OWN_FILES = {"app/manage.py": MANAGE, "app/requirements.txt": LOCK}
 THREE = ("one", "two", "three")
+NODES = [f"rabbit@192.0.2.{number}" for number in (1, 2, 3)]
 BROKERS: dict[str, Any] = {
     "ansible_facts": brokers_facts(),
     "rabbitmq_address": "{{ {'one': '192.0.2.1', 'two': '192.0.2.2', 'three': '192.0.2.3'}[inventory_hostname] }}",
@@ -314,8 +315,7 @@ ACCEPTED = [
         "three brokers, of which one comes back alone",
         BROKERS
         | {
-            "ansible_facts": brokers_facts()
-            | {"managed_broker": broker_facts("rabbit@{{ rabbitmq_address }}", *(f"rabbit@192.0.2.{n}" for n in (1, 2, 3)))}
+            "ansible_facts": brokers_facts() | {"managed_broker": broker_facts("rabbit@{{ rabbitmq_address }}", *NODES)}
         },
         broker=THREE,
         limit="one",
@@ -1145,10 +1145,7 @@ REFUSED = [
         BROKERS
         | {
             "ansible_facts": brokers_facts()
-            | {
-                "managed_broker": broker_facts("rabbit@{{ rabbitmq_address }}", *(f"rabbit@192.0.2.{n}" for n in (1, 2, 3)))
-                | {"inter_node_tls": False}
-            }
+            | {"managed_broker": broker_facts("rabbit@{{ rabbitmq_address }}", *NODES) | {"inter_node_tls": False}}
         },
         "without TLS until a run stops and starts them together, which two, three must be part of, too; run it without",
         broker=THREE,
