@@ -130,14 +130,14 @@ def reachable() -> bool:
     return not subprocess.run(command, check=False, capture_output=True, cwd=PROJECT, timeout=300).returncode
 
 
-def play(playbook: str, *options: str) -> float:
+def play(playbook: str, *options: str, inventory: Path = HERE.parent / "inventory/hosts.yml") -> float:
     """Run a playbook."""
     wait("all hosts are reached", reachable)
     moment = time.time()
     program = Path(sys.executable).with_name("ansible-playbook")
     command: list[str | Path] = [
         program,
-        f"--inventory={HERE.parent}/inventory/hosts.yml",
+        f"--inventory={inventory}",
         PROJECT / "playbooks" / playbook,
         *options,
     ]
