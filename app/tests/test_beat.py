@@ -605,12 +605,14 @@ app.set_default()
 beat.LeaderLock.taken = lambda *_: False  # the broker in this process sends nothing back
 scheduler = beat.Service(app, scheduler_cls="django_celery_beat.schedulers:DatabaseScheduler").scheduler
 import time
-end = time.monotonic() + 4
-while time.monotonic() < end:
+start = time.monotonic()
+count = elapsed = 0
+while count < 3 and elapsed < 60:
     scheduler.tick()
     time.sleep(0.1)
-scheduler.close()
-print(PeriodicTask.objects.get(name="fine").total_run_count, scheduler.status(1))
+    elapsed = time.monotonic() - start
+    count = PeriodicTask.objects.get(name="fine").total_run_count
+print(count, elapsed, scheduler.status(1))
 """
 
 
@@ -643,10 +645,11 @@ def test_project_without_time_zones_runs(tmp_path: Path, zone: str, aware: bool,
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
         )
 
     assert ran.returncode == 0, ran.stderr
-    count, _, said = ran.stdout.partition(" ")
-    assert 3 <= int(count) <= 5, ran.stdout + ran.stderr
+    count, elapsed, said = ran.stdout.split(" ", 2)
+    # Neither none nor one with each look at the schedule, however slow the machine is.
+    assert 3 <= int(count) <= float(elapsed) + 1, ran.stdout + ran.stderr
     assert "skipped" not in said
