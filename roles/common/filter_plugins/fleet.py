@@ -27,7 +27,7 @@ def _told(hosts: Iterable[str], addresses: Iterable[str], hostvars: Hostvars, fa
 
 
 def new_members(hosts: Iterable[str], addresses: Iterable[str], hostvars: Hostvars) -> list[str]:
-    """Return the addresses of the brokers whose hosts have no data of their node, or only of a cluster that they left."""
+    """Return the addresses of the brokers whose hosts have no data of their node, or of another cluster alone."""
     found = []
     for address, broker in _told(hosts, addresses, hostvars, "managed_broker"):
         node = f"rabbit@{address}"
