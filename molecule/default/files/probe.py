@@ -16,8 +16,10 @@ SECONDS = 20
 rounds = int(sys.stdin.read() or 1)
 now = timezone.now
 user, _ = get_user_model().objects.get_or_create(username="probe")
+# By what is unique: two hosts may do it at the same moment.
 application, _ = Application.objects.get_or_create(
-    name="probe", user=user, client_type="confidential", authorization_grant_type="client-credentials"
+    client_id="probe",
+    defaults={"user": user, "client_type": "confidential", "authorization_grant_type": "client-credentials"},
 )
 life = timedelta(seconds=settings.OAUTH2_PROVIDER["REFRESH_TOKEN_EXPIRE_SECONDS"])
 hour = timedelta(hours=1)
