@@ -31,6 +31,12 @@ def read_yaml(path: Path) -> Any:
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
+def entry_points(role: Path) -> dict[str, Any]:
+    """Return the argument specifications of a role by its entry points."""
+    specs: dict[str, Any] = read_yaml(role / "meta/argument_specs.yml")["argument_specs"]
+    return specs
+
+
 def load_plugin(path: str) -> ModuleType:
     """Import a module or filter plugin by its path in the project; Ansible's folders are no packages."""
     spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)

@@ -8,16 +8,11 @@ from typing import Any
 
 import pytest
 
-from project import ROLES, ROOT, read_yaml
+from project import ROLES, ROOT, entry_points, read_yaml
 
 WITH_DEFAULTS = [role for role in ROLES if (role / "defaults/main.yml").is_file()]
 OWN_PLAYBOOKS = {"debian_upgrade": "upgrade_debian.yml"}
 WITH_MAIN = [role for role in ROLES if (role / "tasks/main.yml").is_file()]
-
-
-def entry_points(role: Path) -> dict[str, Any]:
-    specs: dict[str, Any] = read_yaml(role / "meta/argument_specs.yml")["argument_specs"]
-    return specs
 
 
 def options(role: Path) -> list[tuple[str, dict[str, Any]]]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from project import JOURNAL, ROLES, ROOT, load_plugin, read_yaml
+from project import JOURNAL, ROLES, ROOT, entry_points, load_plugin, read_yaml
 
 # Part of every secret below, so never to be seen in what is printed. Too short for a password.
 MARK = "hunter2-xyz"
@@ -1923,11 +1923,7 @@ def step_of(case: Case) -> str:
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    role.name: {
-        variable: option
-        for specs in (read_yaml(role / "meta/argument_specs.yml") or {}).get("argument_specs", {}).values()
-        for variable, option in specs.get("options", {}).items()
-    }
+    role.name: {name: option for entry in entry_points(role).values() for name, option in entry["options"].items()}
     for role in ROLES
 }
 ROLE_BY_VARIABLE = {variable: role for role, options in OPTIONS.items() for variable in options}
@@ -2003,6 +1999,7 @@ def test_bad_input_is_refused_by_its_step_in_one_sentence(step: str, rows: list[
         if len(refusals[number]) != len(cases) or sum(case.sentence in refusal for refusal in refusals[number]) != 1
     ]
     assert wrong == [], printed
+    assert [text for texts in said.values() for text in texts if not re.search(r"[.?]$", text)] == []
     hold_nothing_else(printed)
 
 

@@ -5,18 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from project import ROLES, ROOT, read_yaml
+from project import ROLES, ROOT, entry_points
 
 PAGES = sorted(path for folder in (".", "docs", "roles/*") for path in ROOT.glob(f"{folder}/*.md"))
 # Made by a run.
 ABSENT = {"inventory/demo/credentials/admin_password.txt"}
 VERBS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-VARIABLES = {
-    name
-    for role in ROLES
-    for entry in read_yaml(role / "meta/argument_specs.yml")["argument_specs"].values()
-    for name in entry["options"]
-}
+VARIABLES = {name for role in ROLES for entry in entry_points(role).values() for name in entry["options"]}
 
 
 def page_id(page: Path) -> str:
