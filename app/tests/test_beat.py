@@ -612,6 +612,7 @@ while count < 3 and elapsed < 60:
     time.sleep(0.1)
     elapsed = time.monotonic() - start
     count = PeriodicTask.objects.get(name="fine").total_run_count
+scheduler.close()
 print(count, elapsed, scheduler.status(1))
 """
 
