@@ -5,28 +5,17 @@ Prints for each change the longest gap between two ticks that were worked off. E
 database is touched, ticks don't run, or a queue isn't of the type that the number of brokers wants.
 """
 
-import itertools
-import json
 import sys
 import time
 from pathlib import Path
 
 import yaml
-from lose import BROKERS, HERE, TASK, on, ticks, wait, whole
-from lose_databases import play
+from lose import BROKERS, INVENTORY, TASK, longest_gap, play, queues, ticks, wait, whole
 from lose_databases import whole as databases_whole
 
-INVENTORY = HERE.parent / "inventory/hosts.yml"
 # Beside the other one, whose credentials it has.
 ONE_BROKER = INVENTORY.with_name("one_broker.yml")
 DISCARD = "--extra-vars=rabbitmq_discard_queued=true"
-
-
-def types() -> set[str]:
-    """Return the types of the durable queues."""
-    columns = ("name", "type", "durable")
-    listed = on(BROKERS[0], "rabbitmqctl", "--quiet", "--formatter=json", "list_queues", "-p", "tutorial", *columns)
-    return {row["type"] for row in json.loads(listed) if row["durable"]}
 
 
 def change(name: str, inventory: Path, wanted: str) -> None:
@@ -35,13 +24,12 @@ def change(name: str, inventory: Path, wanted: str) -> None:
     play("../site.yml", DISCARD, inventory=inventory)
     end = time.time()
     wait(f"{name}: three ticks run after it", lambda: len(ticks(end)[1]) >= 3)
-    done = [moment for moment, _ in ticks(start)[1]]
-    if types() != {wanted}:
-        sys.exit(f"{name}: the queues are {types()}, not {wanted}")
+    types = {row["type"] for row in queues("name", "type", "durable") if row["durable"]}
+    if types != {wanted}:
+        sys.exit(f"{name}: the queues are {types}, not {wanted}")
     if not databases_whole():
         sys.exit(f"{name}: the databases aren't whole")
-    gap = max(later - earlier for earlier, later in itertools.pairwise(done))
-    print(f"{name}: longest gap of {TASK} {gap:.1f} s", flush=True)
+    print(f"{name}: longest gap of {TASK} {longest_gap(ticks(start)[1]):.1f} s", flush=True)
 
 
 def main() -> None:

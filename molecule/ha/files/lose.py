@@ -14,10 +14,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PODMAN = HERE.parents[1] / "shared/podman"
 PROJECT = HERE.parents[2]
+INVENTORY = HERE.parent / "inventory/hosts.yml"
 BROKERS = ("trio-one", "trio-two", "trio-three")
 APP = "trio-app"
 INTERVAL_SECONDS = 10
@@ -59,12 +61,22 @@ def ticks(since: float) -> tuple[list[float], list[tuple[float, str]]]:
     return sent, done
 
 
+def queues(*columns: str) -> list[dict[str, Any]]:
+    """Return what RabbitMQ says of each queue of the app."""
+    listing = ("list_queues", "-p", "tutorial", *columns)
+    rows: list[dict[str, Any]] = json.loads(on(BROKERS[0], "rabbitmqctl", "--quiet", "--formatter=json", *listing))
+    return rows
+
+
 def leader(queue: str = "maintenance") -> str:
     """Return the host whose broker leads the queue."""
-    columns = ("name", "leader")
-    listed = on(BROKERS[0], "rabbitmqctl", "--quiet", "--formatter=json", "list_queues", "-p", "tutorial", *columns)
-    found = next(row["leader"] for row in json.loads(listed) if row["name"] == queue)
+    found = next(row["leader"] for row in queues("name", "leader") if row["name"] == queue)
     return next(host for host in BROKERS if found == f"rabbit@{address(host)}")
+
+
+def longest_gap(done: list[tuple[float, str]]) -> float:
+    """Return the longest time between two ticks that were worked off, in seconds."""
+    return max(later - earlier for (earlier, _), (later, _) in itertools.pairwise(done))
 
 
 def whole() -> bool:
@@ -77,6 +89,30 @@ def whole() -> bool:
         except ValueError:
             return False
     return True
+
+
+def reachable() -> bool:
+    """Tell whether Ansible reaches all hosts; one that was off has another MAC address, which an attempt may miss."""
+    program = Path(sys.executable).with_name("ansible")
+    command: list[str | Path] = [program, f"--inventory={INVENTORY}", "all", "--module-name=ping"]
+    return not subprocess.run(command, check=False, capture_output=True, cwd=PROJECT, timeout=300).returncode
+
+
+def play(playbook: str, *options: str, inventory: Path = INVENTORY, seconds: float = 900) -> float:
+    """Run a playbook, and return when it began; it may take so many seconds."""
+    wait("all hosts are reached", reachable)
+    moment = time.time()
+    program = Path(sys.executable).with_name("ansible-playbook")
+    command: list[str | Path] = [
+        program,
+        f"--inventory={inventory}",
+        PROJECT / "playbooks" / playbook,
+        *options,
+    ]
+    done = subprocess.run(command, check=False, text=True, capture_output=True, cwd=PROJECT, timeout=seconds)
+    if done.returncode:
+        sys.exit(f"{playbook} failed: {done.stdout}")
+    return moment
 
 
 def kill(queue: str) -> float:
@@ -129,28 +165,6 @@ def power_cut(queue: str) -> float:
     return moment
 
 
-def rolling_restart() -> float:
-    """The playbook restarts one after the other."""
-    moment = time.time()
-    done = subprocess.run(
-        [
-            Path(sys.executable).with_name("ansible-playbook"),
-            f"--inventory={HERE.parent}/inventory/hosts.yml",
-            PROJECT / "playbooks/broker.yml",
-            "--extra-vars=rabbitmq_restart=true",
-        ],
-        check=False,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=PROJECT,
-        timeout=600,
-    )
-    if done.returncode:
-        sys.exit(f"The rolling restart failed: {done.stdout}")
-    return moment
-
-
 def loss_of_all() -> float:
     """All three lose their power at once, and come back in another order, with pauses."""
     moment = cut_power(*BROKERS)
@@ -164,7 +178,7 @@ def loss_of_all() -> float:
 # Each returns when it happened. Beat is connected to the broker that has the lock's queue.
 FAULTS: dict[str, Callable[[], float]] = {
     # First, because a host that was off has another MAC address, at which SSH's first attempt may not find it.
-    "rolling_restart": rolling_restart,
+    "rolling_restart": lambda: play("broker.yml", "--extra-vars=rabbitmq_restart=true", seconds=600),
     "killed_leader": lambda: kill("maintenance"),
     "killed_broker_of_beat": lambda: kill("celerybeat.leader"),
     "power_cut_of_leader": lambda: power_cut("maintenance"),
@@ -200,9 +214,9 @@ def measure(name: str) -> str:
     same = len(done) - len({identity for _, identity in done})
     if twice or same:
         sys.exit(f"{name}: {len(twice)} ticks were sent twice, {same} worked off twice")
-    gap = max(later - earlier for (earlier, _), (later, _) in itertools.pairwise(done))
     after = next(when for when in sent if when > moment) - moment
-    return f"{name}: next tick sent after {after:.1f} s, longest gap {gap:.1f} s, lost {len(sent) - len(done)}"
+    gap, lost = longest_gap(done), len(sent) - len(done)
+    return f"{name}: next tick sent after {after:.1f} s, longest gap {gap:.1f} s, lost {lost}"
 
 
 if __name__ == "__main__":

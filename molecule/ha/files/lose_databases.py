@@ -19,12 +19,14 @@ from lose import (
     HERE,
     INTERVAL_SECONDS,
     PODMAN,
-    PROJECT,
     address,
     cut_off_for_a_minute,
     cut_power,
     give_power,
+    longest_gap,
     on,
+    play,
+    reachable,
     ticks,
     wait,
 )
@@ -123,30 +125,6 @@ def loss_of_all() -> float:
     return moment
 
 
-def reachable() -> bool:
-    """Tell whether Ansible reaches all hosts; one that was off has another MAC address, which an attempt may miss."""
-    program = Path(sys.executable).with_name("ansible")
-    command: list[str | Path] = [program, f"--inventory={HERE.parent}/inventory/hosts.yml", "all", "--module-name=ping"]
-    return not subprocess.run(command, check=False, capture_output=True, cwd=PROJECT, timeout=300).returncode
-
-
-def play(playbook: str, *options: str, inventory: Path = HERE.parent / "inventory/hosts.yml") -> float:
-    """Run a playbook."""
-    wait("all hosts are reached", reachable)
-    moment = time.time()
-    program = Path(sys.executable).with_name("ansible-playbook")
-    command: list[str | Path] = [
-        program,
-        f"--inventory={inventory}",
-        PROJECT / "playbooks" / playbook,
-        *options,
-    ]
-    done = subprocess.run(command, check=False, text=True, capture_output=True, cwd=PROJECT, timeout=900)
-    if done.returncode:
-        sys.exit(f"{playbook} failed: {done.stdout}")
-    return moment
-
-
 FAULTS: dict[str, Callable[[], float]] = {
     "switch_over": lambda: play("switch_over.yml"),
     "rolling_restart": lambda: play("database.yml", "--extra-vars=postgresql_restart=true"),
@@ -196,8 +174,7 @@ def measure(name: str) -> str:
     longest = max(answer["end"] - answer["begin"] for answer in answers)
     failed = [answer for answer in answers if "error" in answer]
     errors = f"{failed[-1]['end'] - moment:.1f} s" if failed else "no time"
-    done = ticks(start - 2 * INTERVAL_SECONDS)[1]
-    gap = max(later - earlier for (earlier, _), (later, _) in itertools.pairwise(done))
+    gap = longest_gap(ticks(start - 2 * INTERVAL_SECONDS)[1])
     return (
         f"{name}: no token for {pause:.1f} s, longest request {longest:.1f} s, {len(failed)} of {len(answers)} failed, "
         f"the last after {errors}; all {count} tokens are there; longest gap of the schedule {gap:.1f} s"
