@@ -184,7 +184,8 @@ def is_loopback(name: str) -> bool:
 def managed_broker(etc: Path, data: Path) -> dict[str, Any]:
     """Return what role rabbitmq has on the host, as the documentation says."""
     folder, old = etc / "rabbitmq-managed", etc / "rabbitmq"
-    env = folder / "rabbitmq-env.conf"
+    env, settings = text_of(folder / "rabbitmq-env.conf"), text_of(folder / "rabbitmq.conf")
+    node = re.search(r"(?m)^NODENAME=(\S+)", env)
     names: list[str] = []
     if first_line(old / "rabbitmq.conf").startswith("# Written by Ansible (role rabbitmq)"):
         names = ["definitions.json", "enabled_plugins", "rabbitmq-env.conf", "rabbitmq.conf"]
@@ -193,23 +194,17 @@ def managed_broker(etc: Path, data: Path) -> dict[str, Any]:
         "shared": (folder / "definitions.d").exists() and not (folder / "rabbitmq.conf").exists(),
         "was_here": (folder / "was-here.json").exists(),
         "old_files": [str(old / name) for name in names if (old / name).exists()],
-        "plain": listens_plainly(folder / "rabbitmq.conf"),
-        "node": node_name(env),
-        "inter_node_tls": "inet_tls" in (env.read_text(encoding="utf-8") if env.is_file() else ""),
+        # Other hosts come without TLS.
+        "plain": bool(re.search(r"(?m)^listeners\.tcp\.\w+ = (?!127\.)", settings)),
+        "node": node[1] if node else "",
+        "inter_node_tls": "inet_tls" in env,
         "nodes": broker_nodes(data),
     }
 
 
-def listens_plainly(path: Path) -> bool:
-    """Return whether a broker's settings have other hosts come without TLS."""
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return bool(re.search(r"(?m)^listeners\.tcp\.\w+ = (?!127\.)", text))
-
-
-def node_name(path: Path) -> str:
-    """Return the name of the node that a file of settings gives, or nothing."""
-    found = re.search(r"(?m)^NODENAME=(\S+)", path.read_text(encoding="utf-8")) if path.is_file() else None
-    return found[1] if found else ""
+def text_of(path: Path) -> str:
+    """Return what a file of settings holds, or nothing; a pipe in its place isn't waited for."""
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def broker_nodes(folder: Path) -> list[str]:
