@@ -1,6 +1,6 @@
 #!/bin/bash
 # Provisions a machine with a kernel of its own, and looks at what containers can't show: memory limits, the address filter, a reboot.
-# Emulated, without KVM: some twelve minutes. MACHINE_DEBIAN=13 chooses the release, MACHINE_ARCHITECTURE=arm64 the other processor.
+# Emulated, without KVM: some forty minutes on two cores with nothing else to do. MACHINE_DEBIAN=13 chooses the release, MACHINE_ARCHITECTURE=arm64 the other processor.
 set -euo pipefail
 
 debian=${MACHINE_DEBIAN:-12}
