@@ -30,6 +30,7 @@ def facts(distribution: str = "Debian", version: str = "12", init: str = "system
         "distribution_major_version": version,
         "service_mgr": init,
         "all_ipv4_addresses": ["192.0.2.7"],
+        "memtotal_mb": 961,
         "python": {"version": {"major": 3, "minor": 11}},
     }
 
@@ -1379,6 +1380,13 @@ REFUSED = [
         "postgresql_clients must be networks such as 10.0.0.0/24, or 10.0.0.7/32 for a single host.",
         database=("one",),
         by="play",
+    ),
+    Case(
+        "memory of PostgreSQL without a unit",
+        POSTGRES | {"postgresql_shared_buffers": "512"},
+        "postgresql_shared_buffers must be a number with the unit MB or GB, for example 512MB.",
+        database=("one",),
+        by="postgresql",
     ),
     Case(
         "administrator for the app",

@@ -967,6 +967,14 @@ Local:
     assert host_facts.read_addresses(table) == ["192.0.2.7"]
 
 
+def test_memory_of_a_host_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "meminfo"
+    path.write_text("MemTotal:         984572 kB\nMemFree:          123456 kB\n", encoding="utf-8")
+    assert host_facts.memory_mb(path) == 961
+    # As on every Linux, this one too.
+    assert host_facts.memory_mb(Path("/proc/meminfo")) > 100
+
+
 @pytest.mark.parametrize(
     ("paths", "found"),
     [

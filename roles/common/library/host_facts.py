@@ -38,7 +38,7 @@ RETURN = r"""
 ansible_facts:
   description:
     - C(distribution), C(distribution_major_version), C(service_mgr), C(python), C(all_ipv4_addresses),
-      C(installed_packages) (names).
+      C(memtotal_mb), C(installed_packages) (names).
     - C(unfinished_packages), names of those that dpkg has not finished, and C(apt_suites), the suites that APT's
       sources name.
     - C(listeners), who listens on which TCP port, with C(port), C(address), C(program), C(unit).
@@ -339,6 +339,12 @@ def app_conflicts(app: str, installed: list[str], root: Path = Path("/")) -> lis
     return sorted(set(found))
 
 
+def memory_mb(path: Path) -> int:
+    """Return how much memory the host has, in MiB, by the kernel's /proc/meminfo."""
+    found = re.search(r"(?m)^MemTotal:\s+([0-9]+) kB$", path.read_text(encoding="utf-8"))
+    return int(found[1]) // 1024 if found else 0
+
+
 def read_release(path: Path) -> dict[str, str]:
     """Return what os-release(5) says; Python 3.9 of older systems has no function for it."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -371,6 +377,7 @@ def main() -> None:
                     "micro": sys.version_info.micro,
                 },
             },
+            "memtotal_mb": memory_mb(Path("/proc/meminfo")),
             "user_id": pwd.getpwuid(os.geteuid()).pw_name,
             "localhost_is_loopback": is_loopback("localhost"),
             "listeners": listeners(Path("/proc")),
