@@ -39,6 +39,7 @@ lint: setup ## ansible-lint, yamllint, ruff, mypy
 	mypy --strict --allow-subclassing-any --ignore-missing-imports roles/systemd_units/files
 	cd roles/monitoring/files/status && mypy --strict --ignore-missing-imports .
 	mypy --strict --ignore-missing-imports roles/backup/files
+	mypy --strict roles/rabbitmq/files
 	cd app && mypy
 
 unit: setup ## the tests that need no host
@@ -68,7 +69,7 @@ debian-upgrade: setup ## hosts become Debian 13 in place: by the playbook, cut o
 cluster: setup ## one installation on three hosts, with PostgreSQL; what its operators do
 	molecule/shared/test.sh cluster
 
-ha: setup ## three brokers and databases that are lost in every way while the schedule runs, some 30 minutes
+ha: setup ## five hosts that are lost in every way while the schedule runs and clients ask, an hour and a half
 	molecule/shared/test.sh ha
 
 front: setup ## nginx and certificates in front, with an authority for tests
