@@ -1,124 +1,151 @@
 #!/usr/bin/env python3
-"""Lose brokers in every way while the schedule runs, and print what each loss costs: `lose.py [FAULT…]`.
+"""Let one thing after the other go wrong while the schedule runs and clients get tokens: `lose.py [FAULT…]`.
 
-For each fault one line: seconds from it to the next tick that beat sends, the longest gap between two ticks that were
-worked off, how many were sent and not worked off. Ends with an error if a tick was sent or worked off twice, or if no
-tick runs within PATIENCE_SECONDS. What is measured is read from the journal of the host with the app.
+For each fault one line tells what it cost the schedule and the clients. Ends with an error if a tick was sent or worked
+off twice, if a token that a client got isn't in the database afterwards, if a client failed where asking the other
+proxy had to be enough, or if not all is well again within PATIENCE_SECONDS.
 """
 
 import itertools
 import json
-import re
-import subprocess
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-HERE = Path(__file__).resolve().parent
-PODMAN = HERE.parents[1] / "shared/podman"
-PROJECT = HERE.parents[2]
-INVENTORY = HERE.parent / "inventory/hosts.yml"
-BROKERS = ("trio-one", "trio-two", "trio-three")
-APP = "trio-app"
-INTERVAL_SECONDS = 10
-PATIENCE_SECONDS = 180
-TASK = "tutorial.tasks.clear_tokens"
+from clients import Answer, Clients
+from hosts import (
+    APP_HOSTS,
+    DATA_HOSTS,
+    INTERVAL_SECONDS,
+    PROJECT,
+    address,
+    done,
+    leader,
+    longest_gap,
+    on,
+    patronictl,
+    play,
+    podman,
+    primary,
+    reachable,
+    sent,
+    shell,
+    verb,
+    wait,
+    whole,
+)
 
-
-def podman(*arguments: str, check: bool = True) -> str:
-    """Return what podman prints."""
-    return subprocess.run([PODMAN, *arguments], check=check, text=True, capture_output=True, timeout=120).stdout
-
-
-def on(host: str, *command: str, check: bool = True) -> str:
-    """Return what a command prints on a host."""
-    return podman("exec", f"oauth-clear-tokens-{host}", *command, check=check)
-
-
-def address(host: str) -> str:
-    """Return the host's address, by which its broker is called."""
-    networks = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
-    return podman("inspect", "--format", networks, f"oauth-clear-tokens-{host}").strip()
-
-
-def journal(since: float) -> list[tuple[float, str]]:
-    """Return what beat and worker have said since then, each line with its moment."""
-    units = ("--unit=tutorial-beat", "--unit=tutorial-worker")
-    lines = on(APP, "journalctl", *units, f"--since=@{since:.3f}", "--output=short-unix", "--no-pager").splitlines()
-    return [(float(line.split(" ", 1)[0]), line) for line in lines if re.match(r"[0-9.]+ ", line)]
-
-
-def ticks(since: float) -> tuple[list[float], list[tuple[float, str]]]:
-    """Return when ticks were sent, and when which was worked off."""
-    said = journal(since)
-    sent = [moment for moment, line in said if "Sending due task" in line and TASK in line]
-    done = []
-    for moment, line in said:
-        if found := re.search(rf"{re.escape(TASK)}\[([0-9a-f-]+)\][^:]*:? succeeded", line):
-            done.append((moment, found[1]))
-    return sent, done
-
-
-def queues(*columns: str) -> list[dict[str, Any]]:
-    """Return what RabbitMQ says of each queue of the app."""
-    listing = ("list_queues", "-p", "tutorial", *columns)
-    rows: list[dict[str, Any]] = json.loads(on(BROKERS[0], "rabbitmqctl", "--quiet", "--formatter=json", *listing))
-    return rows
-
-
-def leader(queue: str = "maintenance") -> str:
-    """Return the host whose broker leads the queue."""
-    found = next(row["leader"] for row in queues("name", "leader") if row["name"] == queue)
-    return next(host for host in BROKERS if found == f"rabbit@{address(host)}")
-
-
-def longest_gap(done: list[tuple[float, str]]) -> float:
-    """Return the longest time between two ticks that were worked off, in seconds."""
-    return max(later - earlier for (earlier, _), (later, _) in itertools.pairwise(done))
+OFF_SECONDS = 40
+CLIENT = ("loss-of-hosts", "known-to-this-test-alone")
+MAKE_CLIENT = """
+from oauth2_provider.models import Application
+if not Application.objects.filter(client_id={0!r}).exists():
+    Application.objects.create(name={0!r}, client_id={0!r}, client_secret={1!r}, client_type="confidential",
+                               authorization_grant_type="client-credentials")
+"""
+COUNT = """
+import json, sys
+from oauth2_provider.models import AccessToken
+wanted = json.loads({wanted!r})
+found = set(AccessToken.objects.filter(token_checksum__in=wanted).values_list("token_checksum", flat=True))
+print(len(set(wanted) - found))
+"""
+# Everything that the brokers and databases keep, on one small disk.
+TO_SMALL_DISK = """
+systemctl stop rabbitmq-server patroni etcd
+mkdir /small
+mount -t tmpfs -o size=2500M,mode=0755 tmpfs /small
+for name in rabbitmq postgresql etcd; do
+  cp --archive /var/lib/$name /small/
+  mount --bind /small/$name /var/lib/$name
+done
+systemctl start --no-block etcd patroni rabbitmq-server
+"""
+FROM_SMALL_DISK = """
+systemctl stop rabbitmq-server patroni etcd
+for name in rabbitmq postgresql etcd; do
+  umount /var/lib/$name
+  find /var/lib/$name -mindepth 1 -delete
+  cp --archive /small/$name/. /var/lib/$name/
+done
+umount /small
+rmdir /small
+systemctl start --no-block etcd patroni rabbitmq-server
+"""
 
 
-def whole() -> bool:
-    """Tell whether all three brokers work together."""
-    for host in BROKERS:
-        said = on(host, "rabbitmqctl", "--quiet", "--timeout=20", "--formatter=json", "cluster_status", check=False)
-        try:
-            if len(json.loads(said)["running_nodes"]) != len(BROKERS):
-                return False
-        except ValueError:
-            return False
-    return True
+def beat() -> str:
+    """Return the host whose beat is active."""
+    return sent(time.time() - 3 * INTERVAL_SECONDS)[-1][1]
 
 
-def reachable() -> bool:
-    """Tell whether Ansible reaches all hosts; one that was off has another MAC address, which an attempt may miss."""
-    program = Path(sys.executable).with_name("ansible")
-    command: list[str | Path] = [program, f"--inventory={INVENTORY}", "all", "--module-name=ping"]
-    return not subprocess.run(command, check=False, capture_output=True, cwd=PROJECT, timeout=300).returncode
+def worker() -> str:
+    """Return the host whose worker runs the chores."""
+    return done(time.time() - 3 * INTERVAL_SECONDS)[-1][1]
 
 
-def play(playbook: str, *options: str, inventory: Path = INVENTORY, seconds: float = 900) -> float:
-    """Run a playbook, and return when it began; it may take so many seconds."""
-    wait("all hosts are reached", reachable)
+def lead_queue(host: str) -> None:
+    """Let the host's broker lead the queue of the chores."""
+    name = 'rabbit_misc:r(<<"tutorial">>, queue, <<"maintenance">>)'
+    code = f"""{{ok, Queue}} = rabbit_amqqueue:lookup({name}),
+               rabbit_quorum_queue:transfer_leadership(Queue, 'rabbit@{address(host)}')."""
+    if leader() != host:
+        on(host, "rabbitmqctl", "eval", code)
+    wait(f"{host} leads the queue", lambda: leader() == host)
+
+
+def lead_database(host: str) -> None:
+    """Make the host's database the primary."""
+    if primary() != host:
+        patronictl(host, "switchover", "--candidate", address(host), "--force")
+    wait(f"{host} is the primary", lambda: primary() == host)
+
+
+def lead_all() -> None:
+    """Have the primary, the queue's leader, and the broker of beat on one host."""
+    host = leader("celerybeat.leader")
+    lead_queue(host)
+    lead_database(host)
+
+
+def lead_queue_beside_primary() -> None:
+    """Have the queue's leader on another host than the primary."""
+    lead_queue(next(host for host in DATA_HOSTS if host != primary()))
+
+
+def idle() -> str:
+    """Return the data host that leads neither database nor queue."""
+    return next(host for host in DATA_HOSTS if host not in (primary(), leader()))
+
+
+def beat_beside_worker() -> None:
+    """Have the active beat on the host of the active worker."""
+    if beat() != worker():
+        verb("playbooks/move_beat.yml", f"--extra-vars=move_beat_to={worker()}")
+    wait("beat and worker are active on one host", lambda: beat() == worker())
+
+
+def be_active_and_lead() -> None:
+    """Have all that leads data on one host, and all that is active of the app on another."""
+    lead_all()
+    beat_beside_worker()
+
+
+def kill(host: str, *units: str) -> float:
+    """Kill all processes of units at once; systemd starts them again."""
     moment = time.time()
-    program = Path(sys.executable).with_name("ansible-playbook")
-    command: list[str | Path] = [
-        program,
-        f"--inventory={inventory}",
-        PROJECT / "playbooks" / playbook,
-        *options,
-    ]
-    done = subprocess.run(command, check=False, text=True, capture_output=True, cwd=PROJECT, timeout=seconds)
-    if done.returncode:
-        sys.exit(f"{playbook} failed: {done.stdout}")
+    on(host, "systemctl", "kill", "--signal=SIGKILL", *units)
     return moment
 
 
-def kill(queue: str) -> float:
-    """Kill the processes of the broker that has the queue, or leads it; systemd starts it again."""
-    host, moment = leader(queue), time.time()
-    on(host, "systemctl", "kill", "--signal=SIGKILL", "rabbitmq-server.service")
+def kill_postgresql() -> float:
+    """Kill PostgreSQL of the primary; Patroni starts it again."""
+    host, moment = primary(), time.time()
+    on(host, "sh", "-c", "kill -9 $(head -n 1 /var/lib/postgresql/*/*/postmaster.pid)")
     return moment
 
 
@@ -135,7 +162,7 @@ def cut_off(*hosts: str) -> float:
     return moment
 
 
-def cut_off_for_a_minute(host: str) -> float:
+def cut_network(host: str) -> float:
     """Let a host hear and say nothing for 60 seconds, while it runs."""
     moment = cut_off(host)
     time.sleep(60)
@@ -156,69 +183,173 @@ def give_power(host: str) -> None:
     podman("start", f"oauth-clear-tokens-{host}")
 
 
-def power_cut(queue: str) -> float:
-    """The host whose broker has the queue, or leads it, is off for 40 seconds."""
-    host = leader(queue)
-    moment = cut_power(host)
-    time.sleep(40)
-    give_power(host)
+def power_cut(*hosts: str) -> float:
+    """Hosts are off for a while."""
+    moment = cut_power(*hosts)
+    time.sleep(OFF_SECONDS)
+    for host in hosts:
+        give_power(host)
     return moment
 
 
 def loss_of_all() -> float:
-    """All three lose their power at once, and come back in another order, with pauses."""
-    moment = cut_power(*BROKERS)
+    """All data hosts lose their power at once, and come back in another order, with pauses."""
+    moment = cut_power(*DATA_HOSTS)
     time.sleep(5)
-    for host in ("trio-three", "trio-one", "trio-two"):
+    for host in (DATA_HOSTS[2], DATA_HOSTS[0], DATA_HOSTS[1]):
         give_power(host)
         time.sleep(15)
     return moment
 
 
-# Each returns when it happened. Beat is connected to the broker that has the lock's queue.
-FAULTS: dict[str, Callable[[], float]] = {
-    # First, because a host that was off has another MAC address, at which SSH's first attempt may not find it.
-    "rolling_restart": lambda: play("broker.yml", "--extra-vars=rabbitmq_restart=true", seconds=600),
-    "killed_leader": lambda: kill("maintenance"),
-    "killed_broker_of_beat": lambda: kill("celerybeat.leader"),
-    "power_cut_of_leader": lambda: power_cut("maintenance"),
-    "power_cut_of_broker_of_beat": lambda: power_cut("celerybeat.leader"),
-    "network_cut_of_leader": lambda: cut_off_for_a_minute(leader()),
-    "loss_of_all": loss_of_all,
+def use_small_disk() -> None:
+    """Move what the primary's host keeps to a small disk, and give it back its parts."""
+    host = leader("celerybeat.leader")
+    on(host, "sh", "-euc", TO_SMALL_DISK)
+    wait("the host with the small disk works", whole)
+    lead_queue(host)
+    lead_database(host)
+
+
+def fill_disk() -> float:
+    """The primary's disk is full for a minute."""
+    host, moment = primary(), time.time()
+    on(host, "dd", "if=/dev/zero", "of=/small/filler", "bs=64k", check=False)
+    time.sleep(60)
+    on(host, "rm", "/small/filler")
+    return moment
+
+
+def leave_small_disk() -> None:
+    """Move all back."""
+    host = next(host for host in DATA_HOSTS if on(host, "find", "/small", "-maxdepth", "0", check=False))
+    on(host, "sh", "-euc", FROM_SMALL_DISK)
+
+
+def replace_host() -> float:
+    """A data host is gone for good; an empty one has its address."""
+    host = idle()
+    moment = cut_power(host)
+    podman("rm", "--force", "--volumes", "--time=0", f"oauth-clear-tokens-{host}")
+    play("molecule/shared/create.yml", f"--limit={host}")
+    play("molecule/ha/prepare.yml", f"--limit={host}")
+    verb("site.yml")
+    return moment
+
+
+def deploy() -> float:
+    """Deploy another release."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "app")
+        shutil.copytree(PROJECT / "app", source)
+        Path(source, "RELEASE").write_text(f"{time.time()}\n", encoding="utf-8")
+        return verb("site.yml", f"--extra-vars=django_app_source={source}")
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong, or is done on purpose."""
+
+    # Returns when it happened.
+    happens: Callable[[], float]
+    # What must be so before.
+    before: Callable[[], None] = nothing
+    after: Callable[[], None] = nothing
+    # Whether a client that asks the other proxy as well may be refused: where there is no primary for a while.
+    clients_notice: bool = False
+
+
+FAULTS = {
+    "switch_over": Fault(lambda: verb("playbooks/switch_over.yml"), clients_notice=True),
+    "rolling_restart_of_databases": Fault(
+        lambda: verb("playbooks/database.yml", "--extra-vars=postgresql_restart=true"), clients_notice=True
+    ),
+    "rolling_restart_of_brokers": Fault(lambda: verb("playbooks/broker.yml", "--extra-vars=rabbitmq_restart=true")),
+    "rolling_deployment": Fault(deploy),
+    "rollback": Fault(lambda: verb("playbooks/rollback.yml")),
+    "killed_beat": Fault(lambda: kill(beat(), "tutorial-beat.service")),
+    "killed_worker": Fault(lambda: kill(worker(), "tutorial-worker.service")),
+    "killed_web": Fault(lambda: kill(APP_HOSTS[0], "tutorial-web.service")),
+    "killed_nginx": Fault(lambda: kill(APP_HOSTS[0], "nginx.service")),
+    "killed_broker_of_leader": Fault(lambda: kill(leader(), "rabbitmq-server.service")),
+    "killed_broker_of_beat": Fault(lambda: kill(leader("celerybeat.leader"), "rabbitmq-server.service")),
+    "killed_etcd": Fault(lambda: kill(primary(), "etcd.service")),
+    "killed_postgresql": Fault(kill_postgresql, clients_notice=True),
+    "killed_patroni_and_postgresql": Fault(lambda: kill(primary(), "patroni.service"), clients_notice=True),
+    "power_cut_of_all_leaders": Fault(lambda: power_cut(primary()), lead_all, clients_notice=True),
+    "power_cut_of_queue_leader": Fault(lambda: power_cut(leader()), lead_queue_beside_primary),
+    "power_cut_of_other_data_host": Fault(lambda: power_cut(idle())),
+    "power_cut_of_active_app_host": Fault(lambda: power_cut(beat()), beat_beside_worker),
+    "power_cut_of_all_active": Fault(
+        lambda: power_cut(primary(), beat()),
+        be_active_and_lead,
+        clients_notice=True,
+    ),
+    "network_cut_of_all_leaders": Fault(lambda: cut_network(primary()), lead_all, clients_notice=True),
+    "network_cut_of_queue_leader": Fault(lambda: cut_network(leader()), lead_queue_beside_primary),
+    "full_disk_of_all_leaders": Fault(fill_disk, use_small_disk, leave_small_disk, clients_notice=True),
+    "new_data_host": Fault(replace_host, lead_queue_beside_primary),
+    "loss_of_all_data_hosts": Fault(loss_of_all, clients_notice=True),
 }
 
 
-def wait(what: str, done: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until it is so."""
-    end = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > end:
-            sys.exit(f"{what}: not within {seconds:.0f} seconds")
-        time.sleep(2)
+def check_ticks(name: str, start: float) -> str:
+    """Fail if a tick was sent or worked off twice since then, and return what the schedule had to bear."""
+    ticks, runs = [moment for moment, _ in sent(start)], done(start)
+    # Beat looks at the clock a little early.
+    twice = [later for earlier, later in itertools.pairwise(ticks) if later - earlier < INTERVAL_SECONDS * 0.8]
+    same = len(runs) - len({identity for _, _, identity in runs})
+    if twice or same:
+        sys.exit(f"{name}: {len(twice)} ticks were sent twice, {same} worked off twice")
+    gap, lost = longest_gap([moment for moment, _, _ in runs]), len(ticks) - len(runs)
+    return f"longest gap {gap:.1f} s, {lost} of {len(ticks)} ticks not worked off"
+
+
+def check_clients(name: str, clients: Clients, moment: float, failed: list[Answer]) -> str:
+    """Fail if a token is lost or a client had to give up without need, and return what clients had to bear."""
+    got = [answer.token for answer in clients.answers if answer.token]
+    lost = int(shell(COUNT.format(wanted=json.dumps(got))))
+    if lost:
+        sys.exit(f"{name}: {lost} of {len(got)} tokens that clients got are not in the database")
+    if failed and not FAULTS[name].clients_notice:
+        sys.exit(f"{name}: {len(failed)} requests failed at both proxies: {failed[0]}")
+    last = f", the last after {failed[-1].end - moment:.1f} s" if failed else ""
+    return (
+        f"no token for {clients.pause():.1f} s, longest request {clients.longest():.1f} s, "
+        f"{clients.asked_again()} of {len(clients.answers)} asked again, {len(failed)} in vain{last}"
+    )
 
 
 def measure(name: str) -> str:
     """Let a fault happen between two ticks, and return what it cost."""
-    wait(f"{name}: all three work", whole)
-    start = time.time() - 2.5 * INTERVAL_SECONDS
-    wait(f"{name}: a tick runs before it", lambda: bool(ticks(time.time() - INTERVAL_SECONDS)[1]))
-    moment = FAULTS[name]()
-    end = time.time()
-    wait(f"{name}: three ticks run after it", lambda: len(ticks(end)[1]) >= 3)
-    wait(f"{name}: all three work again", whole)
-    # What was sent last may still run.
-    time.sleep(3)
-    sent, done = ticks(start)
-    # Beat looks at the clock a little early.
-    twice = [later for earlier, later in itertools.pairwise(sent) if later - earlier < INTERVAL_SECONDS * 0.8]
-    same = len(done) - len({identity for _, identity in done})
-    if twice or same:
-        sys.exit(f"{name}: {len(twice)} ticks were sent twice, {same} worked off twice")
-    after = next(when for when in sent if when > moment) - moment
-    gap, lost = longest_gap(done), len(sent) - len(done)
-    return f"{name}: next tick sent after {after:.1f} s, longest gap {gap:.1f} s, lost {lost}"
+    fault = FAULTS[name]
+    wait(f"{name}: all is well", whole)
+    fault.before()
+    wait(f"{name}: all is well before it", whole)
+    wait(f"{name}: a tick runs before it", lambda: bool(done(time.time() - INTERVAL_SECONDS)))
+    start = time.time()
+    with Clients(*CLIENT) as clients:
+        wait(f"{name}: two ticks run before it", lambda: len(done(start)) >= 2)
+        moment = fault.happens()
+        end = time.time()
+        wait(f"{name}: three ticks run after it", lambda: len(done(end)) >= 3)
+        wait(f"{name}: all is well again", whole)
+        # What was sent last may still run.
+        time.sleep(3)
+    schedule = check_ticks(name, start)
+    said = f"{name}: {schedule}; {check_clients(name, clients, moment, clients.failed())}"
+    fault.after()
+    return said
 
 
 if __name__ == "__main__":
+    shell(MAKE_CLIENT.format(*CLIENT))
     for chosen in sys.argv[1:] or FAULTS:
         print(measure(chosen), flush=True)
+    wait("all is well at the end", whole)
+    # For the next one who asks.
+    wait("all hosts are reached", reachable)
