@@ -335,6 +335,14 @@ def test_messages_that_come_too_late_are_told_as_such() -> None:
     assert [(problem.level, "clocks" in problem.means) for problem in found] == [(1, True)]
 
 
+def test_a_broker_that_left_because_of_its_disk_is_not_to_be_started() -> None:
+    stopped = [unit("rabbitmq", state="inactive"), unit("worker")]
+    name = stopped[0]["name"]
+    assert (2, f"{name} is stopped") in told(units=stopped)
+    found = told(units=stopped, broker=BROKER | {"disk_full": True})
+    assert found == [(1, f"{name} is stopped until its disk has space")]
+
+
 @pytest.mark.parametrize(
     ("broker", "says", "levels"),
     [

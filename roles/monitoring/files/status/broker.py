@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from commands import run
+
+# Where role rabbitmq notes that it stopped a member of a cluster because of its disk.
+NOTED = Path("/run/rabbitmq-disk-space/stopped")
 
 # A part of the time that is kept for the simplest of all questions.
 LAST_SECONDS = 4
@@ -27,7 +31,8 @@ def read_broker(broker: dict[str, Any], seconds: float) -> dict[str, Any]:
     if not isinstance(status, dict):
         # On a slow host rabbitmqctl alone may take longer: it starts an Erlang machine of its own.
         answers = says_hello(broker["address"], broker["port"])
-        return {"answers": answers, "tools": False, "alarms": None, "queues": None, "cluster": None}
+        unknown = {"tools": False, "alarms": None, "queues": None, "cluster": None}
+        return {"answers": answers, "disk_full": NOTED.exists(), **unknown}
     return {
         "answers": True,
         "tools": True,

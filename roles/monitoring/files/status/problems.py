@@ -92,6 +92,10 @@ def _units(facts: dict[str, Any], settings: dict[str, Any]) -> Iterator[Problem]
         means = MEANING[unit["service"]]
         if not unit["installed"]:
             yield Problem(CRITICAL, f"{name} isn't installed", means, "run ansible-playbook site.yml")
+        elif unit["service"] == "rabbitmq" and facts["broker"].get("disk_full"):
+            what = f"{name} is stopped until its disk has space"
+            room = "make room: df -h /var/lib/rabbitmq; it is started by itself"
+            yield Problem(WARNING, what, "the two other brokers go on, and one more loss stops all", room)
         elif unit["state"] in ("inactive", "deactivating"):
             yield Problem(CRITICAL, f"{name} is stopped", means, f"sudo systemctl start {name}")
         elif unit["state"] != "active":
