@@ -33,6 +33,7 @@ argument_specs = load_plugin("roles/common/filter_plugins/argument_specs.py")
 password_hash = load_plugin("roles/rabbitmq/filter_plugins/rabbitmq.py").rabbitmq_password_hash
 scram_sha_256 = load_plugin("roles/postgresql/filter_plugins/postgresql.py").scram_sha_256
 host_facts = load_plugin("roles/common/library/host_facts.py")
+repair_copies = load_plugin("roles/rabbitmq/files/repair_copies.py")
 lock_file = load_plugin("roles/django_app/filter_plugins/lock_file.py")
 source_archive = load_plugin("roles/django_app/lookup_plugins/source_archive.py")
 fixture_problems = load_plugin("roles/periodic_tasks/filter_plugins/fixture.py").fixture_problems
@@ -965,6 +966,17 @@ Local:
         encoding="utf-8",
     )
     assert host_facts.read_addresses(table) == ["192.0.2.7"]
+
+
+def test_copies_of_queues_that_do_not_run_are_found() -> None:
+    # As RabbitMQ 4.0 says it, with a copy on the first node that crashed at its start.
+    queues = [
+        {"name": "celerybeat.leader", "members": ["rabbit@192.0.2.1"], "online": ""},
+        {"name": "celery", "members": ["rabbit@192.0.2.1", "rabbit@192.0.2.2"], "online": ["rabbit@192.0.2.2"]},
+        {"name": "maintenance", "members": ["rabbit@192.0.2.2"], "online": ["rabbit@192.0.2.2"]},
+    ]
+    assert repair_copies.missing_copies(queues, "rabbit@192.0.2.1") == ["celery"]
+    assert repair_copies.missing_copies(queues, "rabbit@192.0.2.2") == []
 
 
 def test_memory_of_a_host_is_read(tmp_path: Path) -> None:

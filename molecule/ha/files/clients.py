@@ -15,7 +15,6 @@ from types import TracebackType
 # Of the two proxies, as the machine publishes them.
 PORTS = (22096, 22097)
 NAME = "oauth.example.org"
-PAUSE_SECONDS = 0.3
 # As long as a usual client waits for a connection, and for each part of the answer.
 PATIENCE_SECONDS = 10
 
@@ -32,17 +31,19 @@ class Answer:
 
 
 class Clients:
-    """Two clients, each with a proxy of its own, which asks the other one if that fails: `with Clients(id, secret)`."""
+    """Clients in pairs, each of two with a proxy of its own, that ask the other one if that fails."""
 
-    def __init__(self, identity: str, secret: str) -> None:
-        """Prepare them for an application with the grant client credentials."""
+    def __init__(self, identity: str, secret: str, pairs: int = 1, pause: float = 0.3) -> None:
+        """Prepare them for an application with the grant client credentials; `pause` is seconds between requests."""
         basic = base64.b64encode(f"{identity}:{secret}".encode()).decode()
         self._headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/x-www-form-urlencoded"}
         self._context = ssl.create_default_context()
         self._context.check_hostname = False
         self._context.verify_mode = ssl.CERT_NONE
         self._ended = threading.Event()
-        self._threads = [threading.Thread(target=self._be_client, args=order) for order in (PORTS, PORTS[::-1])]
+        orders = (PORTS, PORTS[::-1]) * pairs
+        self._pause = pause
+        self._threads = [threading.Thread(target=self._be_client, args=order) for order in orders]
         self.answers: list[Answer] = []
 
     def __enter__(self) -> "Clients":
@@ -89,7 +90,7 @@ class Clients:
                 except (OSError, ValueError, http.client.HTTPException) as error:
                     said = f"{said} {port}: {error!r}"
             self.answers.append(Answer(begin, time.time(), token, attempts, said.strip()))
-            self._ended.wait(PAUSE_SECONDS)
+            self._ended.wait(self._pause)
 
     def _ask(self, port: int) -> str:
         with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as plain:
