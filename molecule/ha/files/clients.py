@@ -1,6 +1,7 @@
 """Clients that ask for tokens again and again from outside, as long as it is wanted, and keep how it went."""
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import itertools
@@ -31,7 +32,10 @@ class Answer:
 
 
 class Clients:
-    """Clients in pairs, each of two with a proxy of its own, that ask the other one if that fails."""
+    """Clients in pairs, each of two with a proxy of its own, that ask the other one if that fails.
+
+    Like every program to which a name means two addresses, they take the next one where nobody answers a connection.
+    """
 
     def __init__(self, identity: str, secret: str, pairs: int = 1, pause: float = 0.3) -> None:
         """Prepare them for an application with the grant client credentials; `pause` is seconds between requests."""
@@ -82,20 +86,28 @@ class Clients:
         while not self._ended.is_set():
             begin = time.time()
             token, attempts, said = "", 0, ""
-            for port in ports:
+            for order in (ports, ports[::-1]):
                 attempts += 1
                 try:
-                    token = self._ask(port)
+                    token = self._ask(order)
                     break
                 except (OSError, ValueError, http.client.HTTPException) as error:
-                    said = f"{said} {port}: {error!r}"
+                    said = f"{said} {order}: {error!r}"
             self.answers.append(Answer(begin, time.time(), token, attempts, said.strip()))
             self._ended.wait(self._pause)
 
-    def _ask(self, port: int) -> str:
-        with socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS) as plain:
+    def _connect(self, ports: tuple[int, ...]) -> ssl.SSLSocket:
+        for port in ports[:-1]:
+            with contextlib.suppress(OSError):
+                plain = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+                return self._context.wrap_socket(plain, server_hostname=NAME)
+        plain = socket.create_connection(("127.0.0.1", ports[-1]), PATIENCE_SECONDS)
+        return self._context.wrap_socket(plain, server_hostname=NAME)
+
+    def _ask(self, ports: tuple[int, ...]) -> str:
+        with self._connect(ports) as secure:
             connection = http.client.HTTPSConnection(NAME)
-            connection.sock = self._context.wrap_socket(plain, server_hostname=NAME)
+            connection.sock = secure
             connection.request("POST", "/o/token/", "grant_type=client_credentials", self._headers)
             answer = connection.getresponse()
             body = answer.read()
