@@ -6,14 +6,13 @@ database is touched, ticks don't run, or a queue isn't of the type that the numb
 """
 
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import yaml
 from hosts import DATA_HOSTS, INVENTORY, TASK, databases_whole, done, longest_gap, queues, verb, wait, whole
 
-# Beside the other one, whose credentials it has.
-ONE_BROKER = INVENTORY.with_name("one_broker.yml")
 DISCARD = "--extra-vars=rabbitmq_discard_queued=true"
 
 
@@ -35,16 +34,18 @@ def main() -> None:
     """Make both changes."""
     text = yaml.safe_load(INVENTORY.read_text(encoding="utf-8"))
     text["broker"]["hosts"] = {DATA_HOSTS[0]: None}
-    ONE_BROKER.write_text(yaml.safe_dump(text), encoding="utf-8")
-    try:
-        change("three brokers become one", ONE_BROKER, "classic")
+    with tempfile.TemporaryDirectory() as folder:
+        # The same installation, so of the same name and with the same credentials.
+        one_broker = Path(folder, INVENTORY.name)
+        one_broker.write_text(yaml.safe_dump(text), encoding="utf-8")
+        for name in ("group_vars", "credentials"):
+            Path(folder, name).symlink_to(INVENTORY.with_name(name))
+        change("three brokers become one", one_broker, "classic")
         rest = f"--limit={','.join(DATA_HOSTS[1:])}"
         words = "uninstall=tutorial uninstall_group=broker uninstall_data=true"
-        verb("playbooks/uninstall.yml", rest, f"--extra-vars={words}", inventory=ONE_BROKER)
-        change("one broker becomes three", INVENTORY, "quorum")
-        wait("all three brokers work", whole)
-    finally:
-        ONE_BROKER.unlink()
+        verb("playbooks/uninstall.yml", rest, f"--extra-vars={words}", inventory=one_broker)
+    change("one broker becomes three", INVENTORY, "quorum")
+    wait("all three brokers work", whole)
 
 
 if __name__ == "__main__":
