@@ -4,7 +4,6 @@ import base64
 import contextlib
 import hashlib
 import http.client
-import itertools
 import json
 import socket
 import ssl
@@ -12,6 +11,8 @@ import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
+
+from hosts import longest_gap
 
 # Of the two proxies, as the machine publishes them.
 PORTS = (22096, 22097)
@@ -65,10 +66,9 @@ class Clients:
             thread.join()
         self.answers.sort(key=lambda answer: answer.end)
 
-    def pause(self) -> float:
+    def longest_pause(self) -> float:
         """Return the longest time between two tokens, in seconds."""
-        got = [answer.end for answer in self.answers if answer.token]
-        return max(later - earlier for earlier, later in itertools.pairwise(got))
+        return longest_gap([answer.end for answer in self.answers if answer.token])
 
     def longest(self) -> float:
         """Return the longest time that a request took, with the second attempt, in seconds."""
@@ -96,16 +96,18 @@ class Clients:
             self.answers.append(Answer(begin, time.time(), token, attempts, said.strip()))
             self._ended.wait(self._pause)
 
-    def _connect(self, ports: tuple[int, ...]) -> ssl.SSLSocket:
-        for port in ports[:-1]:
-            with contextlib.suppress(OSError):
-                plain = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
-                return self._context.wrap_socket(plain, server_hostname=NAME)
-        plain = socket.create_connection(("127.0.0.1", ports[-1]), PATIENCE_SECONDS)
+    def _connect(self, port: int) -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
         return self._context.wrap_socket(plain, server_hostname=NAME)
 
+    def _connect_to_first(self, ports: tuple[int, ...]) -> ssl.SSLSocket:
+        for port in ports[:-1]:
+            with contextlib.suppress(OSError):
+                return self._connect(port)
+        return self._connect(ports[-1])
+
     def _ask(self, ports: tuple[int, ...]) -> str:
-        with self._connect(ports) as secure:
+        with self._connect_to_first(ports) as secure:
             connection = http.client.HTTPSConnection(NAME)
             connection.sock = secure
             connection.request("POST", "/o/token/", "grant_type=client_credentials", self._headers)

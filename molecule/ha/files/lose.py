@@ -48,7 +48,7 @@ if not Application.objects.filter(client_id={0!r}).exists():
                                authorization_grant_type="client-credentials")
 """
 COUNT = """
-import json, sys
+import json
 from oauth2_provider.models import AccessToken
 wanted = json.loads({wanted!r})
 found = set(AccessToken.objects.filter(token_checksum__in=wanted).values_list("token_checksum", flat=True))
@@ -320,7 +320,7 @@ def check_clients(name: str, clients: Clients, moment: float, failed: list[Answe
         sys.exit(f"{name}: {len(failed)} requests failed at both proxies: {failed[0]}")
     last = f", the last after {failed[-1].end - moment:.1f} s" if failed else ""
     return (
-        f"no token for {clients.pause():.1f} s, longest request {clients.longest():.1f} s, "
+        f"no token for {clients.longest_pause():.1f} s, longest request {clients.longest():.1f} s, "
         f"{clients.asked_again()} of {len(clients.answers)} asked again, {len(failed)} in vain{last}"
     )
 

@@ -9,7 +9,7 @@ import sys
 import time
 
 from clients import Clients
-from hosts import APP_HOSTS, DATA_HOSTS, on, shell
+from hosts import APP_HOSTS, DATA_HOSTS, on, queues, shell, wait
 from lose import CLIENT, MAKE_CLIENT
 
 UNITS = {
@@ -61,19 +61,12 @@ def main() -> None:
 
     before, began = used(), time.monotonic()
     took, cpu = map(float, shell(SEND).split())
-    wait_until_empty()
+    wait("no message waits", lambda: not any(row["messages"] for row in queues("messages")))
     tell("ticks", MESSAGES, time.monotonic() - began, before, idle)
     print(
         f"one process sends {MESSAGES / took:.0f} of them a second, for {1000 * cpu / MESSAGES:.2f} CPU ms each",
         flush=True,
     )
-
-
-def wait_until_empty() -> None:
-    """Wait until no message waits any more."""
-    listing = ("rabbitmqctl", "--quiet", "--no-table-headers", "list_queues", "-p", "tutorial", "messages")
-    while sum(map(int, on(DATA_HOSTS[0], *listing).split())) > 0:
-        time.sleep(0.5)
 
 
 if __name__ == "__main__":
